@@ -1,0 +1,62 @@
+"""Grouped intents: connections that reach their point of no return together share one commit."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Generic, TypeVar
+
+from varsel.channels.model import MOST_OPEN_HANDOFFS, Intend, Message, Settle, Temporary
+
+M = TypeVar("M", bound=Message)
+
+
+class IntentGroup(Generic[M]):
+    """Gathers while one commit is under way, flushes when it is idle; no timer (as the grouped commits of design 4.1).
+
+    A connection asks for one message at a time, so a group is at most one message per connection.
+    """
+
+    def __init__(self, intend: Intend, settle: Settle) -> None:
+        self._intend = intend
+        self._settle = settle
+        self._waiting: list[tuple[M, asyncio.Future[bool]]] = []
+        self._flushing: asyncio.Task[None] | None = None
+
+    async def ask(self, message: M) -> bool:
+        """True when the intent is committed and the message may go.
+
+        Cancelled while it still waits for its turn: it is withdrawn, no intent is written. Cancelled while the
+        commit is under way: the commit is waited for, since it cannot be called back, and a message that got
+        its grant is settled as certainly not sent. So no intent stays open that nothing stands behind.
+        """
+        entry = (message, asyncio.get_running_loop().create_future())
+        self._waiting.append(entry)
+        if self._flushing is None:
+            self._flushing = asyncio.create_task(self._flush())
+        try:
+            return await asyncio.shield(entry[1])
+        except asyncio.CancelledError:
+            if entry in self._waiting:
+                self._waiting.remove(entry)
+            elif await entry[1]:
+                self._settle(message, Temporary(0.0, "", "stopped before it was handed over"))
+            raise
+
+    async def _flush(self) -> None:
+        try:
+            while self._waiting:
+                group = self._waiting[:MOST_OPEN_HANDOFFS]
+                del self._waiting[:MOST_OPEN_HANDOFFS]
+                try:
+                    granted = await self._intend([message for message, _ in group])
+                except Exception as error:
+                    for _, future in group:
+                        if not future.done():
+                            future.set_exception(error)
+                            future.exception()  # someone may have left meanwhile; not an unseen error then
+                else:
+                    for message, future in group:
+                        if not future.done():
+                            future.set_result(message.attempt_id in granted)
+        finally:
+            self._flushing = None

@@ -1,0 +1,1 @@
+"""Delivery: due orders, plans, states, sending, reports and expiry."""

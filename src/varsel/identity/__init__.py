@@ -1,0 +1,1 @@
+"""Identity: tokens, policies, keys, integrations and login."""

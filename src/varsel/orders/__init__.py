@@ -1,0 +1,1 @@
+"""Orders: accept, validate, register and cancel. The front door."""

@@ -1,0 +1,1 @@
+"""Recipients: who gets a message, and at which address."""

@@ -1,0 +1,1 @@
+"""Review: what happened. Status, shipments, feed, log, metrics, search and webhooks."""

@@ -1,0 +1,468 @@
+"""The settings table: every setting of Varsel with its type, default and one sentence.
+
+The table feeds loading, `varsel settings`, the documentation and its test. Values come, later ones winning, from `varsel.toml`
+and `.env` in the working directory (or the file named by VARSEL_SETTINGS_FILE) and the environment. A secret may also be given as
+a file: `VARSEL_X_FILE`. A name that is unknown, or a value that does not parse, refuses to start.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from varsel.runtime.errors import SettingsError
+
+PREFIX: Final = "VARSEL_"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row. `kind`: text, secret, number, seconds, flag, list (comma or space separated), choice (of `choices`)."""
+
+    name: str
+    kind: str
+    default: Any
+    sentence: str
+    choices: tuple[str, ...] = ()
+
+    @property
+    def variable(self) -> str:
+        return PREFIX + self.name.upper()
+
+
+SETTINGS: Final[tuple[Setting, ...]] = (
+    # Where things are
+    Setting(
+        "public_url",
+        "text",
+        "",
+        "Public base of links, issuers and metadata, without a trailing slash; default http://127.0.0.1:<port>.",
+    ),
+    Setting("port", "number", 5090, "Port of the public HTTP listener."),
+    Setting(
+        "host",
+        "text",
+        "127.0.0.1",
+        "Address the public HTTP listener binds; the sandbox always binds 127.0.0.1.",
+    ),
+    Setting(
+        "internal_port",
+        "number",
+        0,
+        "Port of the internal listener for triggers, metrics pages and internal sends; 0 serves none.",
+    ),
+    Setting("internal_host", "text", "127.0.0.1", "Address the internal listener binds."),
+    Setting(
+        "internal_secret",
+        "secret",
+        "",
+        "When set, internal endpoints ask for it in the header X-Varsel-Internal.",
+    ),
+    Setting("data", "text", "", "Data directory; default $XDG_DATA_HOME/varsel, as root /var/lib/varsel."),
+    Setting(
+        "environment", "text", "Unknown", "Name of this environment, as the daily metrics files carry it."
+    ),
+    Setting(
+        "database_url",
+        "secret",
+        "",
+        "PostgreSQL to use; empty runs the embedded server in the data directory.",
+    ),
+    Setting(
+        "database_direct_url",
+        "secret",
+        "",
+        "PostgreSQL without the transaction pooler that stands at VARSEL_DATABASE_URL; for LISTEN and migrations.",
+    ),
+    Setting("database_pool", "number", 10, "Connections of one process to the database."),
+    Setting(
+        "master_key_file",
+        "text",
+        "",
+        "File with the master key that encrypts secrets at rest; default <data>/master.key, made when absent.",
+    ),
+    Setting("workers", "number", 1, "Worker processes that `varsel up` starts."),
+    Setting("api_processes", "number", 1, "HTTP processes that `varsel up` starts."),
+    Setting("stop_seconds", "seconds", 20, "How long a stopping process may finish what is in hand."),
+    # Logs and metrics
+    Setting(
+        "log_level", "choice", "info", "Least level that is logged.", ("debug", "info", "warning", "error")
+    ),
+    Setting(
+        "log_format",
+        "choice",
+        "auto",
+        "Lines for people or JSON for programs; auto chooses people on a terminal.",
+        ("auto", "text", "json"),
+    ),
+    Setting("metrics_api_key", "secret", "", "Key of the daily metrics files (header X-API-Key)."),
+    # Providers
+    Setting(
+        "email_url",
+        "secret",
+        "",
+        "E-mail providers in order of use, separated by spaces (smtp://, smtps://, smtp+starttls://, acs://).",
+    ),
+    Setting(
+        "sms_url",
+        "secret",
+        "",
+        "SMS providers in order of use, separated by spaces (link+https://, link+http://).",
+    ),
+    Setting(
+        "sms_report_user",
+        "text",
+        "",
+        "User name of the gateway's delivery reports; no default outside the sandbox.",
+    ),
+    Setting(
+        "sms_report_password",
+        "secret",
+        "",
+        "Password of the gateway's delivery reports; no default outside the sandbox.",
+    ),
+    Setting("sandbox_real_sending", "flag", False, "Lets a sandbox use providers beyond loopback."),
+    Setting(
+        "default_email_from", "text", "noreply@altinn.cloud", "Sender of e-mail when the order names none."
+    ),
+    Setting("default_sms_sender", "text", "Altinn", "Sender of SMS when the order names none."),
+    Setting(
+        "email_settle",
+        "seconds",
+        900,
+        "How long an accepted e-mail without a bounce waits until it counts as Delivered.",
+    ),
+    Setting(
+        "email_unknown",
+        "choice",
+        "resend",
+        "What becomes of an e-mail whose handoff cannot be known.",
+        ("resend", "hold"),
+    ),
+    Setting(
+        "sms_unknown",
+        "choice",
+        "hold",
+        "What becomes of an SMS whose handoff cannot be known.",
+        ("hold", "resend"),
+    ),
+    Setting(
+        "unknown_settle_seconds",
+        "seconds",
+        60,
+        "When an unknown handoff without evidence is settled by rule.",
+    ),
+    Setting("smtp_connections", "number", 8, "Connections a worker keeps to one SMTP server."),
+    Setting(
+        "bounce_domain",
+        "text",
+        "",
+        "Domain of the bounce addresses; empty uses the sender as envelope sender.",
+    ),
+    Setting("dkim_domain", "text", "", "Domain in whose name e-mail is signed; empty signs nothing."),
+    Setting("dkim_selector", "text", "varsel", "DKIM selector."),
+    Setting("dkim_key", "secret", "", "Private DKIM key, PEM."),
+    Setting(
+        "sms_too_long",
+        "choice",
+        "send",
+        "What becomes of an SMS of more than the gateway's 16 parts.",
+        ("send", "refuse"),
+    ),
+    # Rules
+    Setting("sms_window_start", "number", 9, "Hour, Oslo time, at which daytime SMS may begin."),
+    Setting("sms_window_end", "number", 17, "Hour, Oslo time, at which daytime SMS must end."),
+    Setting(
+        "sms_window_weekdays_only",
+        "flag",
+        False,
+        "Leaves weekends and Norwegian holidays out of the daytime window.",
+    ),
+    Setting(
+        "stale_contact_creators",
+        "list",
+        "",
+        "Creators whose person recipients always use stale contact details.",
+    ),
+    Setting(
+        "blob_hosts",
+        "list",
+        ".blob.core.windows.net",
+        "Host suffixes that may hold the files of composed e-mail.",
+    ),
+    Setting("expiry_grace", "seconds", 300, "How long after its expiry a message may still get its report."),
+    Setting("condition_timeout", "seconds", 10, "How long a send condition may take to answer."),
+    Setting(
+        "retry_seconds",
+        "seconds",
+        60,
+        "Delay before an inconclusive condition or a failed register is asked again.",
+    ),
+    Setting(
+        "authorization_batch", "number", 500, "Pairs of user and organization in one authorization request."
+    ),
+    Setting("feed_max_page", "number", 500, "Largest page of the status feed."),
+    Setting("keep_feed_days", "number", 90, "Days a feed entry is kept."),
+    Setting("keep_text_days", "number", 30, "Days texts are kept after an order ended."),
+    Setting(
+        "keep_identity_days", "number", 90, "Days identifiers and addresses are kept after an order ended."
+    ),
+    # Registers
+    Setting("profile_url", "text", "", "Base of the Profile register; empty uses the built-in contacts."),
+    Setting("register_url", "text", "", "Base of the Register for names; empty uses the built-in contacts."),
+    Setting(
+        "authorization_url",
+        "text",
+        "",
+        "Base of the authorization decision point; empty uses the built-in contacts.",
+    ),
+    Setting("authorization_key", "secret", "", "Subscription key of the authorization decision point."),
+    # Identity
+    Setting(
+        "identity_mode",
+        "choice",
+        "builtin",
+        "Who issues tokens (identity reference, section 11).",
+        ("builtin", "external", "altinn"),
+    ),
+    Setting("altinn_issuer", "text", "", "Trusted issuer of Altinn tokens in mode altinn."),
+    Setting("maskinporten_issuer", "text", "", "Trusted Maskinporten in mode external."),
+    Setting("idporten_issuer", "text", "", "OpenID provider for people; empty uses the built-in one."),
+    Setting("idporten_client_id", "text", "", "Client at the external OpenID provider."),
+    Setting("idporten_client_secret", "secret", "", "Its secret."),
+    Setting(
+        "client_environment",
+        "choice",
+        "test",
+        "Which integrations this installation serves.",
+        ("test", "production"),
+    ),
+    Setting(
+        "strict_imitation",
+        "flag",
+        True,
+        "Answers 401 and 403 without headers and bodies, exactly as the public API.",
+    ),
+    Setting("require_jti", "flag", True, "Demands jti in token grants."),
+    Setting(
+        "token_rate", "number", 6000, "Token requests a minute from one address or client; 0 sets no limit."
+    ),
+    # Sandbox
+    Setting("smtp_inbox_port", "number", 2525, "Port of the sandbox's SMTP inbox; 0 takes a free one."),
+    Setting(
+        "sms_gateway_port", "number", 0, "Port of the sandbox's SMS gateway simulator; 0 takes a free one."
+    ),
+)
+
+BY_NAME: Final[Mapping[str, Setting]] = {setting.name: setting for setting in SETTINGS}
+
+_TRUE = {"1", "true", "yes", "on"}
+_FALSE = {"0", "false", "no", "off", ""}
+
+
+class Settings:
+    """Parsed settings as attributes, read-only. `Settings(port=0, …)` in tests; `load()` in programs."""
+
+    # Typed here for readers and mypy; the table above is what rules.
+    public_url: str
+    port: int
+    host: str
+    internal_port: int
+    internal_host: str
+    internal_secret: str
+    data: str
+    environment: str
+    database_url: str
+    database_direct_url: str
+    database_pool: int
+    master_key_file: str
+    workers: int
+    api_processes: int
+    stop_seconds: float
+    log_level: str
+    log_format: str
+    metrics_api_key: str
+    email_url: str
+    sms_url: str
+    sms_report_user: str
+    sms_report_password: str
+    sandbox_real_sending: bool
+    default_email_from: str
+    default_sms_sender: str
+    email_settle: float
+    email_unknown: str
+    sms_unknown: str
+    unknown_settle_seconds: float
+    smtp_connections: int
+    bounce_domain: str
+    dkim_domain: str
+    dkim_selector: str
+    dkim_key: str
+    sms_too_long: str
+    sms_window_start: int
+    sms_window_end: int
+    sms_window_weekdays_only: bool
+    stale_contact_creators: tuple[str, ...]
+    blob_hosts: tuple[str, ...]
+    expiry_grace: float
+    condition_timeout: float
+    retry_seconds: float
+    authorization_batch: int
+    feed_max_page: int
+    keep_feed_days: int
+    keep_text_days: int
+    keep_identity_days: int
+    profile_url: str
+    register_url: str
+    authorization_url: str
+    authorization_key: str
+    identity_mode: str
+    altinn_issuer: str
+    maskinporten_issuer: str
+    idporten_issuer: str
+    idporten_client_id: str
+    idporten_client_secret: str
+    client_environment: str
+    strict_imitation: bool
+    require_jti: bool
+    token_rate: int
+    smtp_inbox_port: int
+    sms_gateway_port: int
+
+    def __init__(self, **given: Any) -> None:
+        for name in given:
+            if name not in BY_NAME:
+                raise SettingsError(f"{PREFIX}{name.upper()} is not a setting; `varsel settings` lists them.")
+        for setting in SETTINGS:
+            raw = given.get(setting.name, setting.default)
+            object.__setattr__(self, setting.name, parse(setting, raw))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError("settings are read-only")
+
+    def replace(self, **changes: Any) -> Settings:
+        """A copy with some values changed."""
+        return Settings(**{**{name: getattr(self, name) for name in BY_NAME}, **changes})
+
+    @property
+    def base_url(self) -> str:
+        """Public base of links, without a trailing slash."""
+        return self.public_url.rstrip("/") or f"http://127.0.0.1:{self.port}"
+
+
+def parse(setting: Setting, raw: Any) -> Any:
+    """The typed value of one setting; SettingsError with the variable's name, never with a secret's value."""
+
+    def refuse(why: str) -> SettingsError:
+        return SettingsError(f"{setting.variable} {why}. {setting.sentence}")
+
+    match setting.kind:
+        case "text" | "secret":
+            if not isinstance(raw, str):
+                raise refuse("must be text")
+            return raw.strip()
+        case "number":
+            try:
+                number = int(raw)
+            except (TypeError, ValueError):
+                raise refuse("must be a whole number") from None
+            if number < 0:
+                raise refuse("must not be negative")
+            return number
+        case "seconds":
+            try:
+                seconds = float(raw)
+            except (TypeError, ValueError):
+                raise refuse("must be a number of seconds") from None
+            if not 0 <= seconds < float("inf"):
+                raise refuse("must be a number of seconds, zero or more")
+            return seconds
+        case "flag":
+            word = str(raw).strip().lower()
+            if word not in _TRUE | _FALSE:
+                raise refuse("must be true or false")
+            return word in _TRUE
+        case "list":
+            if isinstance(raw, list | tuple):
+                return tuple(str(item) for item in raw)
+            return tuple(item for item in str(raw).replace(",", " ").split() if item)
+        case "choice":
+            if raw not in setting.choices:
+                raise refuse(f"must be one of {', '.join(setting.choices)}")
+            return raw
+        case _:  # pragma: no cover - the table's test keeps kinds known
+            raise AssertionError(setting.kind)
+
+
+def _from_environment(environment: Mapping[str, str], origin: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for variable, value in environment.items():
+        if not variable.startswith(PREFIX) or variable == "VARSEL_SETTINGS_FILE":
+            continue
+        name = variable.removeprefix(PREFIX).lower()
+        if name in BY_NAME:
+            found[name] = value
+        elif name.endswith("_file") and BY_NAME.get(name.removesuffix("_file"), SETTINGS[0]).kind == "secret":
+            try:
+                found[name.removesuffix("_file")] = Path(value).read_text("utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+                raise SettingsError(f"{variable} names a file that cannot be read: {reason}.") from None
+        else:
+            raise SettingsError(f"{variable} ({origin}) is not a setting; `varsel settings` lists them.")
+    return found
+
+
+def _read_dotenv(path: Path) -> dict[str, str]:
+    found = {}
+    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+        text = line.strip().removeprefix("export ")
+        if not text or text.startswith("#"):
+            continue
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise SettingsError(f"{path.name} line {number} is not NAME=VALUE.")
+        value = value.strip()
+        if len(value) >= 2 and value[0] == value[-1] and value[0] in "'\"":
+            value = value[1:-1]
+        if name.strip().startswith(PREFIX):
+            found[name.strip()] = value
+    return found
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        content = tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path.name} is not TOML: {error}.") from None
+    for name, value in content.items():
+        if name not in BY_NAME:
+            raise SettingsError(f"{name} in {path.name} is not a setting; `varsel settings` lists them.")
+        if isinstance(value, dict):
+            raise SettingsError(f"{name} in {path.name} must be a plain value.")
+    return content
+
+
+def load(
+    environment: Mapping[str, str] | None = None, directory: Path | None = None, **overrides: Any
+) -> Settings:
+    """Settings from files and environment; `overrides` (command-line options) win. Raises SettingsError."""
+    environment = os.environ if environment is None else environment
+    directory = Path.cwd() if directory is None else directory
+    found: dict[str, Any] = {}
+    named = environment.get("VARSEL_SETTINGS_FILE")
+    toml = Path(named) if named else directory / "varsel.toml"
+    if named and not toml.is_file():
+        raise SettingsError("VARSEL_SETTINGS_FILE names a file that does not exist.")
+    if toml.is_file():
+        found |= _read_toml(toml)
+    dotenv = directory / ".env"
+    if dotenv.is_file():
+        found |= _from_environment(_read_dotenv(dotenv), ".env")
+    found |= _from_environment(environment, "environment")
+    found |= {name: value for name, value in overrides.items() if value is not None}
+    return Settings(**found)

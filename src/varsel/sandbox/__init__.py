@@ -1,0 +1,1 @@
+"""Sandbox: a world to test in. Inbox, gateway simulator, magic addresses, movable clock."""

@@ -1,0 +1,201 @@
+"""The one way to PostgreSQL: a pool without session state, transactions, and wake-ups.
+
+Connections of the pool carry nothing from one use to the next (no SET, no LISTEN, no advisory session locks), so a transaction
+pooler may stand between; what needs a session (LISTEN, migrations) uses the direct URL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from typing import Any, Final
+
+import asyncpg
+import structlog
+
+from varsel.runtime.errors import DatabaseUnavailable
+
+log = structlog.get_logger("varsel.store")
+
+CHANNEL: Final = "varsel"
+#: At most this many notifications a second from one process; what comes between is folded (design 4.1, NOTIFY).
+WAKES_PER_SECOND: Final = 50
+
+#: SQLSTATE classes and codes that mean "the database, not the statement": connection, resources, shutdown, read-only.
+_UNAVAILABLE = ("08", "53", "57", "25006")
+
+Connection = asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]
+
+
+async def _keep(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+    """Nothing to reset: no session state is ever set. The default reset costs a third of the throughput."""
+
+
+def is_unavailable(error: BaseException) -> bool:
+    """Whether an error says that the database is away or cannot take writes, rather than that a statement is wrong."""
+    if isinstance(error, asyncpg.PostgresError):
+        return bool(error.sqlstate) and str(error.sqlstate).startswith(_UNAVAILABLE)
+    return isinstance(error, OSError | asyncpg.InterfaceError | TimeoutError)
+
+
+@contextlib.contextmanager
+def unavailable_as_such() -> Any:
+    """Turn driver errors that mean "no database" into DatabaseUnavailable."""
+    try:
+        yield
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        if is_unavailable(error):
+            raise DatabaseUnavailable from error
+        raise
+
+
+class Database:
+    """A pool of connections to one database.
+
+    All calls raise DatabaseUnavailable when the database is away or out of space, asyncpg errors when a statement is wrong.
+    """
+
+    def __init__(self, pool: asyncpg.Pool[asyncpg.Record], url: str, direct_url: str) -> None:
+        self.pool = pool
+        self.url = url
+        self.direct_url = direct_url
+        self._topics: set[str] = set()
+        self._waker: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def open(
+        cls, url: str, *, direct_url: str | None = None, size: int = 10, name: str = "varsel"
+    ) -> Database:
+        """Connect. `name` is shown in pg_stat_activity. With `direct_url` a transaction pooler is assumed at `url`."""
+        with unavailable_as_such():
+            pool = await asyncpg.create_pool(
+                url,
+                min_size=1,
+                max_size=size,
+                reset=_keep,
+                command_timeout=60,
+                max_inactive_connection_lifetime=300,
+                statement_cache_size=0 if direct_url and direct_url != url else 256,
+                server_settings={"application_name": name},
+            )
+        return cls(pool, url, direct_url or url)
+
+    async def close(self) -> None:
+        if self._waker is not None:
+            with contextlib.suppress(DatabaseUnavailable):
+                await self._waker
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.pool.close(), 5)
+            return
+        self.pool.terminate()
+
+    async def fetch(self, sql: str, *args: Any) -> list[asyncpg.Record]:
+        with unavailable_as_such():
+            return await self.pool.fetch(sql, *args)
+
+    async def fetchrow(self, sql: str, *args: Any) -> asyncpg.Record | None:
+        with unavailable_as_such():
+            return await self.pool.fetchrow(sql, *args)
+
+    async def fetchval(self, sql: str, *args: Any) -> Any:
+        with unavailable_as_such():
+            return await self.pool.fetchval(sql, *args)
+
+    async def execute(self, sql: str, *args: Any) -> str:
+        with unavailable_as_such():
+            return await self.pool.execute(sql, *args)
+
+    async def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        with unavailable_as_such():
+            await self.pool.executemany(sql, rows)
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """One transaction, READ COMMITTED; committed when the block ends, rolled back when it raises."""
+        with unavailable_as_such():
+            async with self.pool.acquire() as connection, connection.transaction():
+                yield connection
+
+    @contextlib.asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """One connection in autocommit, for a few statements in a row."""
+        with unavailable_as_such():
+            async with self.pool.acquire() as connection:
+                yield connection
+
+    def wake(self, *topics: str) -> None:
+        """Tell whoever listens that there is something under these topics; call it after the commit, never inside.
+
+        Folded: at most WAKES_PER_SECOND notifications a second leave a process. A lost one costs the polling interval.
+        """
+        self._topics.update(topics)
+        if self._waker is None or self._waker.done():
+            self._waker = asyncio.get_running_loop().create_task(self._send_wakes())
+
+    async def _send_wakes(self) -> None:
+        while self._topics:
+            topics, self._topics = self._topics, set()
+            try:
+                await self.execute(
+                    "select pg_notify($1, topic) from unnest($2::text[]) as topic", CHANNEL, list(topics)
+                )
+            except DatabaseUnavailable:
+                log.warning("wake not sent; polling will do", action="store.wake_lost")
+                return
+            await asyncio.sleep(1 / WAKES_PER_SECOND)
+
+
+class Listener:
+    """Listens for wake-ups on a session of its own; reconnects by itself, and wakes everybody after each reconnect.
+
+    `on(topic, callback)` before `start()`; callbacks are quick and synchronous (they set events).
+    """
+
+    def __init__(self, direct_url: str) -> None:
+        self._url = direct_url
+        self._callbacks: dict[str, list[Callable[[], None]]] = {}
+        self._task: asyncio.Task[None] | None = None
+        self.connected = asyncio.Event()
+
+    def on(self, topic: str, callback: Callable[[], None]) -> None:
+        self._callbacks.setdefault(topic, []).append(callback)
+
+    def start(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="varsel-listener")
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    def _call(self, topics: Iterable[str]) -> None:
+        for topic in topics:
+            for callback in self._callbacks.get(topic, ()):
+                callback()
+
+    async def _run(self) -> None:
+        while True:
+            lost = asyncio.Event()
+            try:
+                connection = await asyncpg.connect(
+                    self._url, timeout=10, server_settings={"application_name": "varsel-listen"}
+                )
+            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                await asyncio.sleep(0.5)
+                continue
+            try:
+                connection.add_termination_listener(lambda _connection, event=lost: event.set())
+                await connection.add_listener(
+                    CHANNEL, lambda _c, _p, _ch, payload: self._call((str(payload),))
+                )
+                self.connected.set()
+                self._call(list(self._callbacks))
+                await lost.wait()
+            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                await asyncio.sleep(0.5)
+            finally:
+                self.connected.clear()
+                with contextlib.suppress(Exception):
+                    await asyncio.wait_for(connection.close(), 2)

@@ -1,0 +1,112 @@
+-- Review: the feed, the notification log, daily figures and webhooks.
+
+-- Orders that have been fed, unpartitioned because an order is fed once for ever.
+create table fed (
+    order_id uuid primary key
+);
+
+-- Committed with the end of an order, without a number; the sequencer moves it to `feed`.
+create table feed_pending (
+    order_id   uuid        primary key,
+    creator    text        not null,
+    created_at timestamptz not null,
+    entry      bytea       not null                    -- the members after sequenceNumber, already laid out as they are served
+);
+
+-- One row: the last number given. Its lock is the sequencer's leadership, held for one short transaction.
+create table feed_counter (
+    singleton boolean primary key default true check (singleton),
+    last      bigint  not null,
+    timeline  integer not null                         -- of the server that numbered last: after a promotion the series skips
+);
+insert into feed_counter (last, timeline) values (0, 1);
+
+-- Numbered in commit order; partitioned by number, because pages are read by number.
+create table feed (
+    seq        bigint      not null,
+    creator    text        not null,
+    order_id   uuid        not null,
+    created_at timestamptz not null,
+    entry      bytea       not null,
+    primary key (seq)
+) partition by range (seq);
+create index feed_creator on feed (creator, seq);
+create index feed_created on feed (created_at);
+
+create table notification_log (
+    order_id          uuid        not null,            -- shipment
+    notification_id   uuid        not null,
+    chain_id          uuid,
+    creator           text        not null,
+    senders_reference text,
+    dialog_id         text,
+    transmission_id   text,
+    kind              text        not null,
+    channel           text        not null,
+    recipient_kind    text        not null,
+    recipient         text,
+    recipient_key     bytea,
+    destination       text        not null,
+    resource_id       text,
+    status            text        not null,
+    reference         text,
+    requested_at      timestamptz not null,
+    updated_at        timestamptz not null,
+    primary key (order_id, notification_id)
+) partition by range (order_id);
+create index notification_log_dialog on notification_log (dialog_id, creator) where dialog_id is not null;
+create index notification_log_transmission on notification_log (transmission_id, creator) where transmission_id is not null;
+
+-- Kept as things happen, so that no page counts history. Day: UTC day of the order's requested time for orders, of the final
+-- result for notifications.
+create table metric_daily (
+    day     date   not null,
+    creator text   not null,
+    what    text   not null check (what in ('orders', 'Email', 'Sms')),
+    status  text   not null default '',
+    number  bigint not null default 0,
+    parts   bigint not null default 0,
+    primary key (day, creator, what, status)
+);
+
+create table webhook (
+    id             uuid        primary key,
+    creator        text        not null,
+    url            text        not null,
+    events         text[]      not null,
+    secret         bytea       not null,               -- encrypted under the master key
+    previous       bytea,                              -- the secret before a rotation, until previous_until
+    previous_until timestamptz,
+    created_at     timestamptz not null,
+    failing_since  timestamptz,
+    disabled_at    timestamptz,
+    disabled_why   text
+);
+create index webhook_creator on webhook (creator);
+
+create table webhook_event (
+    id          uuid        primary key,               -- UUIDv7; the webhook-id header is made of feed number or this
+    webhook_id  uuid        not null references webhook on delete cascade,
+    type        text        not null,
+    message_id  text        not null,
+    payload     bytea       not null,
+    created_at  timestamptz not null default clock_timestamp(),
+    next_at     timestamptz not null default clock_timestamp(),
+    tries       smallint    not null default 0,
+    owner       uuid,
+    lease_until timestamptz
+);
+create index webhook_event_waiting on webhook_event (next_at) where owner is null;
+create index webhook_event_leased on webhook_event (lease_until) where owner is not null;
+
+create table webhook_attempt (
+    id         uuid        primary key,
+    webhook_id uuid        not null references webhook on delete cascade,
+    message_id text        not null,
+    type       text        not null,
+    at         timestamptz not null default clock_timestamp(),
+    status     integer,
+    detail     text        not null default '',
+    took_ms    integer     not null
+);
+create index webhook_attempt_webhook on webhook_attempt (webhook_id, at);
