@@ -7,6 +7,7 @@ import fcntl
 import os
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from varsel.store.embedded_error import EmbeddedError
 
@@ -48,7 +49,7 @@ class DirectoryLock:
             os.close(self._descriptor)
             self._descriptor = None
 
-    def __enter__(self) -> DirectoryLock:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -15,6 +15,7 @@ UID -1 keeps the account.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 
@@ -23,6 +24,9 @@ EXIT_ACCOUNT = 71
 EXIT_PROGRAM = 72
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+# Loaded before the change of account, which may put the interpreter's own files out of reach.
+LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def become(uid: int, gid: int) -> None:
@@ -36,10 +40,7 @@ def become(uid: int, gid: int) -> None:
 
 def tie_to_parent(parent: int, signal_number: int) -> bool:
     """Ask for a signal at the parent's death; false when the parent is already gone."""
-    import ctypes
-
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(PR_SET_PDEATHSIG, signal_number, 0, 0, 0) != 0:
+    if LIBC.prctl(PR_SET_PDEATHSIG, signal_number, 0, 0, 0) != 0:
         error = ctypes.get_errno()
         raise OSError(error, os.strerror(error))
     # A parent that died before the call above sends no signal any more.
@@ -47,7 +48,7 @@ def tie_to_parent(parent: int, signal_number: int) -> bool:
 
 
 def reachable(path: str) -> bool:
-    if os.path.isdir(path):
+    if os.path.isdir(path):  # noqa: PTH112 - importing pathlib would double the cost
         return os.access(path, os.X_OK)
     return os.access(path, os.R_OK)
 
@@ -56,7 +57,7 @@ def main(arguments: list[str]) -> int:
     mode, *rest = arguments
     if mode == "reach":
         become(int(rest[0]), int(rest[1]))
-        print(" ".join("1" if reachable(path) else "0" for path in rest[2:]))
+        sys.stdout.write(" ".join("1" if reachable(path) else "0" for path in rest[2:]) + "\n")
         return 0
 
     parent, signal_number, uid, gid = (int(word) for word in rest[:4])
@@ -64,15 +65,15 @@ def main(arguments: list[str]) -> int:
     try:
         become(uid, gid)
     except OSError as error:
-        print(f"cannot change to user id {uid}: {error.strerror}", file=sys.stderr)
+        sys.stderr.write(f"cannot change to user id {uid}: {error.strerror}\n")
         return EXIT_ACCOUNT
     # After the change of account: the kernel forgets the wish when credentials change (prctl(2)).
     if not tie_to_parent(parent, signal_number):
         return EXIT_ORPHAN
     try:
-        os.execv(program[0], program)
+        os.execv(program[0], program)  # noqa: S606
     except OSError as error:
-        print(f"cannot run {program[0]}: {error.strerror}", file=sys.stderr)
+        sys.stderr.write(f"cannot run {program[0]}: {error.strerror}\n")
         return EXIT_PROGRAM
 
 
