@@ -1,0 +1,1 @@
+"""What several test folders stand on: databases, polling, a running world."""

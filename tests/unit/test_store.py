@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+
+import asyncpg
+import pytest
+
+from varsel.runtime.errors import DatabaseUnavailable
+from varsel.store.database import Database, Listener
+from varsel.store.ids import floor_of, milliseconds_of, uuid7
+from varsel.store.migrations import MigrationError, all_migrations, migrate, status
+from varsel.store.partitions import FEED_BLOCK, ensure_partitions, month_of, statements
+from varsel.store.queries import load, parse
+
+
+def test_uuid7_rises_and_carries_its_time() -> None:
+    before = int(datetime.now(UTC).timestamp() * 1000)
+    ids = [uuid7() for _ in range(10_000)]
+    assert ids == sorted(ids)
+    assert len(set(ids)) == len(ids)
+    assert {identifier.version for identifier in ids} == {7}
+    assert {identifier.variant for identifier in ids} == {"specified in RFC 4122"}
+    assert abs(milliseconds_of(ids[0]) - before) < 5_000
+
+
+def test_floor_bounds_its_month() -> None:
+    start = datetime(2031, 3, 1, tzinfo=UTC)
+    assert month_of(floor_of(start)) == start
+    assert floor_of(datetime(2031, 2, 28, 23, 59, 59, 999_000, tzinfo=UTC)) < floor_of(start)
+
+
+def test_partition_statements_cover_the_turn_of_the_year() -> None:
+    names = [name for name, _ in statements(datetime(2030, 12, 31, 23, 0, tzinfo=UTC), FEED_BLOCK * 3)]
+    assert {"orders_2030_11", "orders_2030_12", "orders_2031_01", "orders_2031_03"} <= set(names)
+    assert "feed_000003" in names and "feed_000005" in names
+
+
+def test_named_queries_are_parsed_and_unknown_names_refused() -> None:
+    queries = parse("-- name: one\n-- First.\nselect 1;\n\n-- name: two\n-- Second.\nselect 2;\n")
+    assert queries == {"one": "-- First.\nselect 1", "two": "-- Second.\nselect 2"}
+    with pytest.raises(ValueError, match="twice"):
+        parse("-- name: one\nselect 1;\n-- name: one\nselect 1;")
+
+
+@pytest.mark.parametrize("room", ["orders", "delivery", "identity", "review", "recipients", "sandbox"])
+def test_each_query_has_a_name_and_a_sentence(room: str) -> None:
+    queries = load(f"varsel.{room}")
+    for name in queries.names():
+        assert getattr(queries, name).startswith("-- "), f"{room}: {name} lacks its sentence"
+    with pytest.raises(AttributeError):
+        queries.no_such_query  # noqa: B018
+
+
+async def test_migrations_apply_once_and_status_tells(empty_database_url: str) -> None:
+    before = await status(empty_database_url)
+    assert not before.applied
+    assert [m.number for m in before.pending] == [m.number for m in all_migrations()]
+    first, second = await asyncio.gather(migrate(empty_database_url), migrate(empty_database_url))
+    assert sorted(map(len, (first, second))) == [0, len(all_migrations())]
+    assert (await status(empty_database_url)).pending == ()
+
+
+async def test_a_changed_migration_is_refused(empty_database_url: str) -> None:
+    await migrate(empty_database_url)
+    connection = await asyncpg.connect(empty_database_url)
+    await connection.execute("update schema_version set checksum = 'other' where number = 1")
+    await connection.close()
+    with pytest.raises(MigrationError, match="0001"):
+        await migrate(empty_database_url)
+
+
+async def test_partitions_are_made_once(database: Database) -> None:
+    async with database.connection() as connection:
+        assert await ensure_partitions(connection) == []
+        await connection.execute("update feed_counter set last = $1", FEED_BLOCK)
+        assert await ensure_partitions(connection) == ["feed_000003"]
+
+
+async def test_wakes_are_folded_and_heard(database: Database) -> None:
+    heard: list[str] = []
+    listener = Listener(database.direct_url)
+    done = asyncio.Event()
+
+    def on_due() -> None:
+        heard.append("due")
+        if len(heard) >= 2:
+            done.set()
+
+    listener.on("due", on_due)
+    listener.start()
+    await asyncio.wait_for(listener.connected.wait(), 10)
+    for _ in range(1000):
+        database.wake("due")
+    await asyncio.wait_for(done.wait(), 10)
+    assert heard == ["due", "due"]  # one by the connection itself, one for a thousand calls
+    await listener.stop()
+
+
+async def test_a_database_that_is_away_is_unavailable() -> None:
+    with pytest.raises(DatabaseUnavailable):
+        await Database.open("postgresql://nobody@127.0.0.1:1/none")
