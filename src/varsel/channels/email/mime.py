@@ -96,7 +96,9 @@ def _longest_line(data: bytes) -> int:
 
 def _alternative(html: str, marker: str) -> bytes:
     boundary = f"=_alternative_{marker}"
-    return _multipart("alternative", boundary, [_text("plain", plain_text(html), marker), _text("html", html, marker)])
+    return _multipart(
+        "alternative", boundary, [_text("plain", plain_text(html), marker), _text("html", html, marker)]
+    )
 
 
 def _mixed(content: bytes, attachments: tuple[Attachment, ...], marker: str) -> bytes:

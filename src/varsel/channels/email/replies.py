@@ -5,9 +5,9 @@
 | any | 421, 4.3.x, 4.7.0; 454; 530, 534, 535, 538; 5.7.8, 5.7.9, 5.7.11, 5.7.14 | Temporary, provider |
 | MAIL | 452, 455 | Temporary, provider: it has no room for anybody |
 | any | other 4xx (450 busy, 451 greylisted, 452 at RCPT, 4.2.2 full) | Temporary, message |
-| any | 552 with 5.3.4 or 5.2.3 or without a status at MAIL; 523; 5.3.4, 5.2.3 | Failed_PayloadTooLarge |
+| any | 5.3.4, 5.2.3; 523; 552 without a status other than at RCPT | Failed_PayloadTooLarge |
 | RCPT | 5.1.3; 501 or 553 without a status | Failed_InvalidEmailFormat |
-| RCPT | 5.6.7, 553 5.6.7 (no SMTPUTF8 on the way) | Failed_InvalidEmailFormat |
+| RCPT | 5.6.7 (no SMTPUTF8 on the way) | Failed_InvalidEmailFormat |
 | RCPT | 5.1.x, 5.2.x; 550, 551, 552 without a status | Failed_Bounced |
 | content | 5.1.1, 5.1.6, 5.1.10, 5.2.1, 5.2.2 (the mailbox is judged late) | Failed_Bounced |
 | any | other 5xx (policy 5.7.1, sender refused, parameters not known) | Failed |
@@ -59,7 +59,9 @@ def judge(reply: Reply, stage: Stage) -> Permanent | Temporary:
     if reply.code == 421 or reply.code in _LOGON_CODES or (status and subject in _LOGON_STATUS):
         return Temporary(None, code, detail, "provider")
     if reply.code < 500:
-        everybody = subject.startswith("3.") or subject == "7.0" or (stage == "mail" and reply.code in (452, 455))
+        everybody = (
+            subject.startswith("3.") or subject == "7.0" or (stage == "mail" and reply.code in (452, 455))
+        )
         return Temporary(None, code, detail, "provider" if everybody else "message")
     return Permanent(_permanent(reply.code, subject, stage), code, detail)
 

@@ -1,0 +1,572 @@
+"""E-mail over SMTP (RFC 5321, 2920, 3461, 1870, 6531): a few kept connections, pipelined transactions.
+
+The point of no return is the end of the content. Each transaction asks for its intent after `354` and before the
+first octet of content, so a crash leaves at most one unknown mail for each connection. With PIPELINING the commands
+of the next mail travel behind the content of this one (RFC 2920 3.1 allows it), which makes one round trip a mail.
+
+What a failure means:
+
+* before the intent (connection, EHLO, TLS, log-on, MAIL, RCPT, DATA): never Unknown. The table is in `replies`.
+* not granted: the only way out of DATA is to close the connection; a server drops a mail that never ended.
+* after the intent: Unknown once the final dot was given to the kernel, else Temporary.
+
+DSN (RFC 3461) is asked for where offered as NOTIFY=SUCCESS,FAILURE: success is the proof that ends a mail as
+`Delivered`, failure its bounce. DELAY is left out, since a delay decides nothing and would only be more mail to read.
+ENVID carries the notification id. RET=HDRS keeps the texts of messages out of bounces.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import random
+import ssl
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, cast
+
+import aiosmtplib
+
+from varsel.channels.email.addresses import Address, AddressError, read_address, read_sender
+from varsel.channels.email.bounces import ReturnAddress, bounce_address, without_addresses
+from varsel.channels.email.mime import compose, date_header, message_id
+from varsel.channels.email.replies import Reply, Stage, judge
+from varsel.channels.email.session import ConnectionEnded, Session
+from varsel.channels.intents import IntentGroup
+from varsel.channels.model import (
+    MOST_OPEN_HANDOFFS,
+    Accepted,
+    EmailMessage,
+    Intend,
+    Message,
+    Outcome,
+    Permanent,
+    Settle,
+    Temporary,
+    Unknown,
+)
+from varsel.runtime.steps import step
+
+Tls = Literal["offered", "starttls", "implicit"]
+Sign = Callable[[bytes], bytes]
+"""Takes the message, gives the header lines to put before it (a DKIM-Signature with its CRLF)."""
+
+_SMALL = 1 << 16  # below this the content and its final dot go in one write
+_THREADED = 1 << 17  # attachments above this are encoded off the loop
+_LOSSES = 2  # connections a message may lose before it is given back
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+@dataclass(frozen=True, slots=True)
+class SmtpEndpoint:
+    """Where and how to log on. `tls`: STARTTLS when offered, always, or TLS from the first octet."""
+
+    host: str
+    port: int
+    tls: Tls = "offered"
+    user: str = field(default="", repr=False)
+    password: str = field(default="", repr=False)
+    ca_file: str = ""
+
+    @property
+    def name(self) -> str:
+        """The provider name, without secrets."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"smtp:{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds for each step. Shorter than RFC 5321 4.5.3.2 before the content, where giving up costs nothing; the
+    ten minutes for the final reply are kept, since giving up there makes an Unknown.
+    """
+
+    connect: float = 15.0
+    command: float = 60.0
+    content: float = 180.0
+    final: float = 600.0
+    idle: float = 45.0
+
+
+@dataclass(slots=True)
+class _Mail:
+    message: EmailMessage
+    reference: str
+    mail: bytes
+    rcpt: bytes
+    content: bytes
+
+
+@dataclass(slots=True)
+class _Run:
+    """One call of `send`: what waits, and how many lanes still work on it."""
+
+    waiting: deque[EmailMessage]
+    intents: IntentGroup[EmailMessage]
+    settle: Settle
+    lanes: int
+    losses: dict[object, int] = field(default_factory=dict)
+
+
+class _NoConnection(Exception):
+    def __init__(self, outcome: Temporary) -> None:
+        super().__init__(outcome.detail)
+        self.outcome = outcome
+
+
+class SmtpChannel:
+    """A pool of `slots` connections to one mail server; a tenth of them is kept for batches of one message.
+
+    `now` gives the moment for the Date header, `domain` the right side of Message-IDs (default: the sender's).
+    Without `returning` the sender's own address is the envelope sender, and bounces and success notices go there;
+    `ask_success=False` then keeps the latter away.
+    """
+
+    kind: Literal["Email"] = "Email"
+
+    def __init__(
+        self,
+        endpoint: SmtpEndpoint,
+        now: Callable[[], datetime],
+        *,
+        slots: int = 8,
+        domain: str | None = None,
+        returning: ReturnAddress | None = None,
+        ask_success: bool = True,
+        sign: Sign | None = None,
+        hello: str | None = None,
+        timeouts: Timeouts | None = None,
+        messages_per_connection: int = 1000,
+    ) -> None:
+        if not 1 <= slots <= MOST_OPEN_HANDOFFS:
+            raise ValueError(f"slots must be from 1 to {MOST_OPEN_HANDOFFS}")
+        self.name = endpoint.name
+        self.slots = slots
+        self._endpoint = endpoint
+        self._now = now
+        self._domain = domain
+        self._returning = returning
+        self._notify = b" NOTIFY=SUCCESS,FAILURE" if ask_success else b" NOTIFY=FAILURE"
+        self._sign = sign
+        self._hello = hello or _host_name()
+        self._timeouts = timeouts or Timeouts()
+        self._most = messages_per_connection
+        self._bulk_lanes = max(1, slots - max(1, slots // 10))
+        self._bulk = asyncio.Semaphore(self._bulk_lanes)
+        self._all = asyncio.Semaphore(slots)
+        self._idle: list[Session] = []
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._tls: ssl.SSLContext | None = None
+        self._failures = 0
+        self._retry_at = 0.0
+        self._last_failure = Temporary(None, "", "", "provider")
+        self._date = ("", datetime.min)
+
+    async def send(self, messages: Sequence[Message], intend: Intend, settle: Settle) -> None:
+        """See `Channel.send`."""
+        waiting: deque[EmailMessage] = deque()
+        for message in messages:
+            if not isinstance(message, EmailMessage):
+                raise TypeError("an e-mail channel takes e-mail")
+            waiting.append(message)
+        if not waiting:
+            return
+        lanes = min(len(waiting), self._bulk_lanes)
+        run = _Run(waiting, IntentGroup(intend, settle), settle, lanes)
+        if len(waiting) == 1:
+            await self._lane(run)
+            return
+        ends = await asyncio.gather(*(self._bulk_lane(run) for _ in range(lanes)), return_exceptions=True)
+        for end in ends:
+            if isinstance(end, BaseException):
+                raise end
+
+    async def close(self) -> None:
+        """See `Channel.close`."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            self._sweeper = None
+        while self._idle:
+            self._idle.pop().leave()
+
+    async def _bulk_lane(self, run: _Run) -> None:
+        async with self._bulk:
+            await self._lane(run)
+
+    async def _lane(self, run: _Run) -> None:
+        """One connection at a time, until nothing waits or no connection can be had."""
+        async with self._all:
+            try:
+                while run.waiting:
+                    try:
+                        session = await self._connected()
+                    except _NoConnection as failure:
+                        if run.lanes == 1:  # the last lane: nobody else will take what is left
+                            while run.waiting:
+                                run.settle(run.waiting.popleft(), failure.outcome)
+                        return
+                    await self._converse(session, run)
+            finally:
+                run.lanes -= 1
+
+    # -- one connection ------------------------------------------------------------------------------------------
+
+    async def _converse(self, session: Session, run: _Run) -> None:
+        """Hand over what waits until it is empty, the connection ends, or it has carried enough."""
+        opened: _Mail | None = None
+        following: _Mail | None = None
+        try:
+            while True:
+                written = following is not None
+                opened, following = following, None
+                if opened is None:
+                    opened = await self._next(session, run)
+                    if opened is None:
+                        self._keep(session)
+                        return
+                refusal = await self._enter(session, opened, written)
+                if refusal is not None:
+                    mail, opened = opened, None
+                    self._refused(session, run, mail, refusal)
+                    continue
+                following = await self._next(session, run) if session.pipelining else None
+                mail, opened = opened, None
+                if not await run.intents.ask(mail.message):
+                    session.abort()
+                    return
+                await self._hand_over(session, run, mail, following)
+        except ConnectionEnded as end:
+            session.abort()
+            if opened is not None:
+                self._give_back(run, opened.message, Temporary(None, "", str(end), "provider"))
+        except BaseException:
+            session.abort()
+            raise
+        finally:
+            # Its commands may be written, but no intent was: it waits for the next connection.
+            if following is not None:
+                run.waiting.appendleft(following.message)
+
+    async def _next(self, session: Session, run: _Run) -> _Mail | None:
+        """The next message as bytes; what can never be sent is settled on the way."""
+        while run.waiting and session.handed_over < self._most:
+            message = run.waiting.popleft()
+            try:
+                mail = await self._prepare(message, session)
+            except BaseException:
+                run.waiting.appendleft(message)
+                raise
+            if isinstance(mail, Permanent):
+                run.settle(message, mail)
+                continue
+            session.handed_over += 1
+            return mail
+        return None
+
+    async def _enter(self, session: Session, mail: _Mail, written: bool) -> Permanent | Temporary | None:
+        """MAIL, RCPT and DATA. None when the server waits for the content."""
+        steps: list[tuple[Stage, bytes]] = [("mail", mail.mail), ("rcpt", mail.rcpt), ("data", b"DATA\r\n")]
+        if not written and session.needs_reset:
+            session.needs_reset = False
+            session.write(b"RSET\r\n")
+            if (await session.reply(self._timeouts.command)).code // 100 != 2:
+                raise ConnectionEnded("RSET was refused")
+        if session.pipelining and not written:
+            session.write(mail.mail + mail.rcpt + b"DATA\r\n")
+        refusal: Permanent | Temporary | None = None
+        for stage, line in steps:
+            if not session.pipelining:
+                session.write(line)
+            try:
+                reply = await session.reply(self._timeouts.command)
+            except ConnectionEnded:
+                if refusal is not None:
+                    return refusal  # said why before it left
+                raise
+            if stage != "data" and reply.code // 100 == 2:
+                continue
+            if stage == "data" and reply.code == 354:
+                if refusal is None:
+                    return None
+                # RFC 2920 3.1: DATA was let through without a recipient; an end with no content leaves it.
+                session.write(b".\r\n")
+                await session.reply(self._timeouts.command)
+                return refusal
+            if reply.code // 100 not in (4, 5):
+                raise ConnectionEnded(f"the server answered {reply.code} out of turn")
+            if refusal is None:
+                refusal = judge(reply, stage)
+                session.needs_reset = True
+            if reply.code == 421 or not session.pipelining:
+                return refusal
+        return refusal
+
+    def _refused(self, session: Session, run: _Run, mail: _Mail, refusal: Permanent | Temporary) -> None:
+        if refusal.code.startswith("421"):
+            session.abort()
+            self._give_back(run, mail.message, refusal)
+            raise ConnectionEnded("the server closes the connection")
+        run.settle(mail.message, refusal)
+
+    def _give_back(self, run: _Run, message: EmailMessage, outcome: Permanent | Temporary) -> None:
+        """Lost with its connection and certainly not sent: once more on another one, then it is the provider's fault.
+
+        A kept connection may have been closed by the far end just now, which says nothing about the provider.
+        """
+        losses = run.losses.get(message.attempt_id, 0) + 1
+        run.losses[message.attempt_id] = losses
+        if losses < _LOSSES:
+            run.waiting.appendleft(message)
+        else:
+            run.settle(message, outcome)
+
+    async def _hand_over(self, session: Session, run: _Run, mail: _Mail, following: _Mail | None) -> None:
+        """The content and its answer. From here the message is settled whatever happens."""
+        content = mail.content
+        dotted = False
+        ended: ConnectionEnded | None = None
+        try:
+            if len(content) > _SMALL:
+                session.write(content)
+                await session.drain(self._timeouts.content)
+                content = b""
+            behind = b"" if following is None else following.mail + following.rcpt + b"DATA\r\n"
+            session.write(content + b".\r\n" + behind)
+            dotted = True
+            reply = await session.reply(self._timeouts.final)
+            step("send.written")  # the far end has it, and nothing here has read that
+            outcome = self._judge_content(reply, mail)
+            if isinstance(outcome, Unknown) or reply.code == 421:
+                ended = ConnectionEnded("the server closes the connection")
+        except ConnectionEnded as end:
+            ended = end
+            outcome = Unknown(str(end)) if dotted else Temporary(None, "", str(end), "provider")
+        except BaseException:
+            # A dot that still waits in this process is not with the far end; abort throws it away.
+            gone = dotted and not session.buffered
+            session.abort()
+            run.settle(
+                mail.message,
+                Unknown("stopped while waiting for the answer")
+                if gone
+                else Temporary(0.0, "", "stopped before its end"),
+            )
+            raise
+        run.settle(mail.message, outcome)
+        if ended is not None:
+            raise ended
+
+    @staticmethod
+    def _judge_content(reply: Reply, mail: _Mail) -> Outcome:
+        if reply.code // 100 == 2:
+            return Accepted(mail.reference, without_addresses(reply.text))
+        if reply.code // 100 in (4, 5):
+            return judge(reply, "content")
+        return Unknown(f"the server answered {reply.code} to the content")
+
+    # -- one message ---------------------------------------------------------------------------------------------
+
+    async def _prepare(self, message: EmailMessage, session: Session) -> _Mail | Permanent:
+        try:
+            sender = read_sender(message.sender)
+        except AddressError as error:
+            return Permanent("Failed", "", f"the sender cannot be used: {error}")
+        try:
+            recipient = read_address(message.to)
+        except AddressError as error:
+            return Permanent("Failed_InvalidEmailFormat", "", str(error))
+        utf8 = recipient.utf8 or sender.address.utf8
+        if utf8 and not session.utf8:
+            result = "Failed_InvalidEmailFormat" if recipient.utf8 else "Failed"
+            return Permanent(result, "", "the address needs SMTPUTF8, which the server does not offer")
+        domain = self._domain or sender.address.domain
+        date = self._date_value()
+        if sum(len(attachment.content) for attachment in message.attachments) > _THREADED:
+            content = await asyncio.to_thread(compose, message, sender, recipient, date, domain)
+        else:
+            content = compose(message, sender, recipient, date, domain)
+        if self._sign is not None:
+            content = self._sign(content) + content
+        size = len(content)
+        if session.most_octets and size > session.most_octets:
+            return Permanent(
+                "Failed_PayloadTooLarge", "", f"{size} octets, the server takes {session.most_octets}"
+            )
+        if b"\r\n." in content:
+            content = content.replace(b"\r\n.", b"\r\n..")
+        reference = message_id(message.notification_id, domain)
+        mail, rcpt = self._commands(message, sender.address, recipient, session, size, utf8)
+        return _Mail(message, reference, mail, rcpt, content)
+
+    def _commands(
+        self,
+        message: EmailMessage,
+        sender: Address,
+        recipient: Address,
+        session: Session,
+        size: int,
+        utf8: bool,
+    ) -> tuple[bytes, bytes]:
+        if self._returning is None:
+            path = str(sender)
+        else:
+            path = bounce_address(message.notification_id, self._returning.domain, self._returning.key)
+        mail = f"MAIL FROM:<{path}>".encode()
+        rcpt = f"RCPT TO:<{recipient}>".encode()
+        if session.sized:
+            mail += b" SIZE=%d" % size
+        if utf8:
+            mail += b" BODY=8BITMIME SMTPUTF8"
+        if session.dsn:
+            mail += b" RET=HDRS ENVID=%b" % message.notification_id.hex.encode()
+            rcpt += self._notify
+            if not recipient.utf8:
+                rcpt += b" ORCPT=rfc822;%b" % _xtext(str(recipient))
+        return mail + b"\r\n", rcpt + b"\r\n"
+
+    def _date_value(self) -> str:
+        moment = self._now().replace(microsecond=0)
+        if moment != self._date[1]:
+            self._date = (date_header(moment), moment)
+        return self._date[0]
+
+    # -- the pool ------------------------------------------------------------------------------------------------
+
+    def _keep(self, session: Session) -> None:
+        if not session.usable:
+            session.abort()
+        elif session.handed_over >= self._most:
+            session.leave()
+        else:
+            loop = asyncio.get_running_loop()
+            session.idle_since = loop.time()
+            self._idle.append(session)
+            if self._sweeper is None:
+                self._sweeper = loop.call_later(self._timeouts.idle, self._sweep)
+
+    def _sweep(self) -> None:
+        """Leave connections that were not needed for a while; servers count them."""
+        loop = asyncio.get_running_loop()
+        old = loop.time() - self._timeouts.idle
+        for session in [session for session in self._idle if session.idle_since <= old + 0.01]:
+            self._idle.remove(session)
+            session.leave()
+        self._sweeper = loop.call_later(self._timeouts.idle, self._sweep) if self._idle else None
+
+    async def _connected(self) -> Session:
+        while self._idle:
+            session = self._idle.pop()
+            if session.usable:
+                return session
+            session.abort()
+        loop = asyncio.get_running_loop()
+        left = self._retry_at - loop.time()
+        if left > 0:
+            failure = self._last_failure
+            raise _NoConnection(Temporary(left, failure.code, failure.detail, "provider"))
+        try:
+            session = await self._connect()
+        except _NoConnection as failure:
+            # 0.5, 1, 2 … 30 s, with jitter so that workers do not come back together.
+            pause = min(30.0, 0.5 * 2 ** min(self._failures, 6)) * random.uniform(0.8, 1.2)
+            self._failures += 1
+            self._retry_at = loop.time() + pause
+            self._last_failure = failure.outcome
+            raise _NoConnection(
+                Temporary(pause, failure.outcome.code, failure.outcome.detail, "provider")
+            ) from None
+        self._failures = 0
+        return session
+
+    async def _connect(self) -> Session:
+        endpoint = self._endpoint
+        if self._tls is None:
+            self._tls = await asyncio.to_thread(_tls_context, endpoint)
+        client = aiosmtplib.SMTP(
+            hostname=endpoint.host,
+            port=endpoint.port,
+            use_tls=endpoint.tls == "implicit",
+            start_tls={"offered": None, "starttls": True, "implicit": False}[endpoint.tls],
+            local_hostname=self._hello,
+            timeout=self._timeouts.connect,
+            tls_context=self._tls,
+        )
+        try:
+            await client.connect()
+            if client.is_ehlo_or_helo_needed:
+                try:
+                    await client.ehlo()
+                except aiosmtplib.SMTPHeloError:
+                    await client.helo()
+            if endpoint.user:
+                secure = client.get_transport_info("sslcontext") is not None
+                if not secure and endpoint.host not in _LOOPBACK:
+                    raise _NoConnection(
+                        Temporary(
+                            None,
+                            "",
+                            "the server offers no TLS, and the password is not sent in clear",
+                            "provider",
+                        )
+                    )
+                await client.login(endpoint.user, endpoint.password)
+            if client.transport is None or client.transport.is_closing():
+                raise ConnectionResetError("closed after the log-on")
+            # uvloop's transports do not inherit from asyncio's.
+            return Session(cast("asyncio.Transport", client.transport), client.esmtp_extensions)
+        except BaseException as error:
+            client.close()
+            if isinstance(error, aiosmtplib.SMTPAuthenticationError):
+                outcome = Temporary(None, str(error.code), "the mail server refused the log-on", "provider")
+            elif isinstance(error, aiosmtplib.SMTPResponseException):
+                said = without_addresses(error.message)
+                outcome = Temporary(
+                    None, str(error.code), f"the mail server refused the connection: {said}", "provider"
+                )
+            elif isinstance(error, (OSError, aiosmtplib.SMTPException, ValueError)):
+                outcome = Temporary(None, "", f"no connection to {self.name}: {_reason(error)}", "provider")
+            else:
+                raise
+            raise _NoConnection(outcome) from None
+
+
+def _tls_context(endpoint: SmtpEndpoint) -> ssl.SSLContext:
+    """Certificates are checked, except for TLS that is only taken because it was offered and guards no password.
+
+    Such a connection would else go in clear; an unchecked certificate is still better (RFC 7435).
+    """
+    context = ssl.create_default_context(cafile=endpoint.ca_file or None)
+    if endpoint.tls == "offered" and not endpoint.user and not endpoint.ca_file:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _reason(error: BaseException) -> str:
+    cause = error.__cause__ or error
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return f"its certificate does not hold ({cause.verify_message})"
+    if isinstance(cause, OSError) and cause.strerror:
+        return without_addresses(cause.strerror)
+    return type(cause).__name__
+
+
+def _host_name() -> str:
+    name = platform.node()
+    return (
+        name
+        if name.isascii() and name and not any(character.isspace() for character in name)
+        else "localhost"
+    )
+
+
+def _xtext(text: str) -> bytes:
+    """RFC 3461 4: printable ASCII other than `+` and `=` as it is, everything else as `+` and two hex digits."""
+    if "+" not in text and "=" not in text and " " not in text:
+        return text.encode("ascii")
+    return b"".join(
+        b"+%02X" % octet if octet in b"+=" or not 33 <= octet <= 126 else bytes((octet,))
+        for octet in text.encode("ascii")
+    )
