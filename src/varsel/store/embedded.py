@@ -121,6 +121,7 @@ class EmbeddedServer:
         self._child: _Child | None = None
         self._lock: DirectoryLock | None = None
         self._socket: Path | None = None
+        self._log_sizes: dict[Path, int] = {}
         self._place: places.Place | None = None
 
     @property
@@ -241,7 +242,7 @@ class EmbeddedServer:
                 child.send(signal.SIGKILL)
                 raise
             if code != 0:
-                raise _failure("The database could not be made", place)
+                raise _failure("The database could not be made", place, {})
             fresh.rename(place.cluster)
             places.sync_folder(place.home)
         except BaseException:
@@ -260,6 +261,7 @@ class EmbeddedServer:
             "cluster_name": leftovers.cluster_name(place.cluster),
             **self._extra,
         }
+        self._log_sizes = {path: path.stat().st_size for path in _logs(place)}
         words = [str(place.programs / "postgres"), "-D", str(place.cluster), *settings.arguments(values)]
         self._child = self._spawn(place, signal.SIGQUIT, words)
 
@@ -290,7 +292,7 @@ class EmbeddedServer:
         begun = spoken = time.monotonic()
         while True:
             if child.code is not None:
-                raise _failure("The database did not start", place)
+                raise _failure("The database did not start", place, self._log_sizes)
             found = leftovers.read_pid_file(place.cluster)
             if found is not None and found.pid == child.pid and found.ready:
                 return
@@ -307,16 +309,20 @@ class EmbeddedServer:
 
     async def _ensure_database(self) -> None:
         try:
-            connection = await asyncpg.connect(self.dsn)
-        except asyncpg.InvalidCatalogNameError:
-            # The first start, or one that was cut short after the cluster was made.
-            await create_database(self.dsn, settings.DATABASE)
+            connection = await asyncpg.connect(_with_database(self.dsn, "postgres"))
+            try:
+                known = await connection.fetchval(
+                    "SELECT 1 FROM pg_database WHERE datname = $1", settings.DATABASE
+                )
+            finally:
+                await connection.close()
+            if known is None:
+                # The first start, or one that was cut short after the cluster was made.
+                await create_database(self.dsn, settings.DATABASE)
         except (OSError, asyncpg.PostgresError) as error:
             raise EmbeddedError(
                 f"The database on {self._data_dir} runs but refuses Varsel ({type(error).__name__}); see its log."
             ) from error
-        else:
-            await connection.close()
 
 
 class _Child:
@@ -355,18 +361,20 @@ class _Child:
             self._end.set_result(code)
 
 
-def _failure(what: str, place: places.Place) -> EmbeddedError:
-    """One sentence from the server's last words."""
-    texts = [
-        place.run / "start.log",
-        *sorted((place.cluster / "log").glob("*.log"), key=lambda log: log.stat().st_mtime),
-    ]
+def _logs(place: places.Place) -> list[Path]:
+    """The server's own logs, the newest last."""
+    return sorted((place.cluster / "log").glob("*.log"), key=lambda path: path.stat().st_mtime)
+
+
+def _failure(what: str, place: places.Place, known: Mapping[Path, int]) -> EmbeddedError:
+    """One sentence from the last words of this start; `known` are the sizes of the logs before it."""
+    texts = [place.run / "start.log", *_logs(place)]
     said = ""
     for path in texts:
         with contextlib.suppress(OSError):
-            tail = path.read_bytes()[-20_000:].decode("utf-8", "replace")
-            found = FATAL_LINE.findall(tail) or tail.strip().splitlines()[-1:]
-            # Later files are later words; of one file the first error is the cause, but its end is the newest start.
+            words = path.read_bytes()[known.get(path, 0) :][-20_000:].decode("utf-8", "replace")
+            # Before the log takes over, the server speaks to the start log.
+            found = FATAL_LINE.findall(words) or ([] if said else words.strip().splitlines()[-1:])
             said = found[-1].strip() if found else said
     if "No space left on device" in said or "Disk quota exceeded" in said:
         return EmbeddedError(

@@ -1,10 +1,9 @@
-"""The one error of the embedded database, in words for operators."""
+"""The one error of the embedded database."""
 
 from __future__ import annotations
 
+from varsel.runtime.errors import OperatorError
 
-class EmbeddedError(Exception):
+
+class EmbeddedError(OperatorError):
     """The embedded database could not be used."""
-
-    def __init__(self, message: str | None = None) -> None:
-        super().__init__(message or type(self).__doc__)

