@@ -25,7 +25,12 @@ def server_dsn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The dsn of this process's server; its database `varsel` is empty."""
     server = EmbeddedServer(
         tmp_path_factory.mktemp("pg"),
-        extra_settings={"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "200"},
+        extra_settings={
+            "fsync": "off",
+            "synchronous_commit": "off",
+            "full_page_writes": "off",
+            "max_connections": "200",
+        },
     )
     # One loop of its own for start and stop: the server's child belongs to the loop that made it.
     with asyncio.Runner() as runner:

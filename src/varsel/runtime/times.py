@@ -1,0 +1,16 @@
+"""Times on the wire (docs/reference/notifications-api.md 1.5)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+
+def wire_time(moment: datetime) -> str:
+    """`2031-03-14T08:00:41.5Z`: UTC, no trailing zeros, no fraction when it is zero. `moment` must be aware and UTC."""
+    text = moment.isoformat()
+    if not text.endswith("+00:00"):
+        raise ValueError("only UTC times go on the wire")
+    text = text[:-6]
+    if "." in text:
+        text = text.rstrip("0")
+    return text + "Z"
