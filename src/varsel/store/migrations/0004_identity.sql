@@ -57,6 +57,8 @@ create table client (
     active       boolean     not null default true,
     version      bigint      not null default 1,       -- If-Match of edits, and of the key set
     keys_version bigint      not null default 1,
+    secret       bytea,                                -- HMAC of the client secret (person clients only)
+    secret_until timestamptz,
     created_at   timestamptz not null default clock_timestamp(),
     updated_at   timestamptz not null default clock_timestamp()
 );
@@ -88,6 +90,30 @@ create table delegation (
     primary key (consumer, supplier, scope)
 );
 
+-- Sub-clients that a supplier registers for its customers (identity.md 3.4, onbehalfof).
+create table client_onbehalfof (
+    client_id    uuid        not null references client on delete cascade,
+    name         text        not null,
+    organisation text        not null check (organisation ~ '^[0-9]{9}$'),
+    details      jsonb       not null default '{}',
+    active       boolean     not null default true,
+    created_at   timestamptz not null default clock_timestamp(),
+    updated_at   timestamptz not null default clock_timestamp(),
+    primary key (client_id, name)
+);
+
+-- Whose tokens count besides our own: nothing is trusted by a likeness of names, every issuer is a row. The keys last fetched
+-- stay here, so that a start during an issuer's outage knows them.
+create table trusted_issuer (
+    issuer       text        primary key,
+    kind         text        not null check (kind in ('maskinporten', 'idporten', 'altinn')),
+    environment  text        not null check (environment in ('test', 'production')),
+    metadata_url text        not null,
+    algorithms   text[]      not null default '{RS256}',
+    keys         jsonb,
+    fetched_at   timestamptz
+);
+
 -- A grant is used once, over all processes: the insert decides.
 create table grant_replay (
     issuer     text        not null,
@@ -115,6 +141,7 @@ create table platform_issuer (
     issuer      text        not null check (issuer ~ '^[a-z0-9-]{2,40}$'),
     thumbprint  text        not null,
     certificate bytea       not null,
+    private     bytea,                                 -- sealed; only for issuers that Varsel itself signs for
     trusted     boolean     not null default false,    -- may act for the code in the bearer token
     withdrawn   boolean     not null default false,
     created_at  timestamptz not null default clock_timestamp(),
@@ -143,10 +170,12 @@ create table oidc_transaction (
     id         bytea       primary key,                -- SHA-256 of the opaque handle
     kind       text        not null,                   -- request (PAR), login, code, refresh
     client_id  text        not null,
+    family     uuid,                                   -- what one login gave: a code and its refresh tokens die together
     data       jsonb       not null,
     used_at    timestamptz,
     expires_at timestamptz not null
 );
+create index oidc_transaction_family on oidc_transaction (family) where family is not null;
 create index oidc_transaction_expires on oidc_transaction (expires_at);
 
 create table session (
