@@ -33,7 +33,7 @@ async def main(kind: str) -> None:
     else:
         from varsel.sandbox.gateway import SmsGateway
 
-        far = SmsGateway("127.0.0.1", 0, count, "", "", "")  # type: ignore[assignment]
+        far = SmsGateway("127.0.0.1", 0, count, "", "", "")
     await far.start()
     print(far.port, flush=True)
     threading.Thread(target=watch, daemon=True).start()
