@@ -582,6 +582,27 @@ async def test_unreachable_directory_keeps_its_cluster_elsewhere(
 
 
 @only_root
+async def test_cluster_elsewhere_goes_when_its_temporary_directory_is_gone(
+    folder: Path, stopped: Path, serve: Callable[..., EmbeddedServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = folder / "clusters"
+    monkeypatch.setattr(embedded_place, "ELSEWHERE", (base,))
+    base.mkdir(mode=0o711)
+    for name, origin in (
+        ("gone", folder / "gone"),
+        ("kept", stopped),
+        ("unmounted", Path("/mnt/none/varsel")),
+    ):
+        (base / name / "postgres-run").mkdir(parents=True)
+        (base / name / "origin").write_text(f"{origin}\n")
+    closed = folder / "closed"
+    closed.mkdir(mode=0o700)
+    server = serve(closed / "data")
+    await server.start()
+    assert sorted(path.name for path in base.iterdir() if len(path.name) != 12) == ["kept", "unmounted"]
+
+
+@only_root
 async def test_programs_out_of_reach_are_copied(
     folder: Path, data: Path, serve: Callable[..., EmbeddedServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,21 +5,25 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from varsel.store.embedded_error import EmbeddedError
 
+PATIENCE = 1.0  # seconds
+
 
 class DirectoryLock:
     """An ``flock`` on `path`, taken by the constructor and held until `release` or the end of the process.
 
-    The descriptor is not inherited by started programs, so nothing but the holder keeps the lock alive.
+    It waits `patience` seconds for a holder that is going: one that was killed a moment ago keeps its lock until
+    the kernel has taken it down. The descriptor is not inherited by started programs, so nothing but the holder keeps the lock alive.
     `shown` is the directory that the refusal names.
     """
 
-    def __init__(self, path: Path, shown: Path) -> None:
+    def __init__(self, path: Path, shown: Path, *, patience: float = PATIENCE) -> None:
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as error:
@@ -27,7 +31,7 @@ class DirectoryLock:
                 f"The lock file {path} cannot be opened ({error.strerror}); give Varsel a directory it may write to."
             ) from error
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _take(descriptor, patience)
         except OSError as error:
             holder = _holder(descriptor)
             os.close(descriptor)
@@ -56,6 +60,17 @@ class DirectoryLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+
+def _take(descriptor: int, patience: float) -> None:
+    until = time.monotonic() + patience
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.01)
 
 
 def _holder(descriptor: int) -> str:

