@@ -9,6 +9,7 @@ VarselError
 └── Problem                an answer to an HTTP caller (docs/reference/notifications-api.md 1.7)
     ├── EmptyProblem       status without a body
     ├── PlainProblem       status problem, 1.7.3
+    ├── BodyProblem        status with a body of its own, 1.7.5 and 1.7.6
     ├── ValidationProblem  400 with keys, 1.7.1
     └── CodedProblem       domain error with a NOT-… code, 1.7.2
 """
@@ -76,6 +77,18 @@ class PlainProblem(Problem):
     def __init__(self, status: int) -> None:
         super().__init__()
         self.status = status
+
+
+class BodyProblem(Problem):
+    """A status with a body of its own."""
+
+    def __init__(
+        self, status: int, body: bytes, content_type: bytes = b"application/json; charset=utf-8"
+    ) -> None:
+        super().__init__()
+        self.status = status
+        self.body = body
+        self.content_type = content_type
 
 
 class ValidationProblem(Problem):

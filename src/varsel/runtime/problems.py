@@ -7,13 +7,15 @@ from typing import Any
 
 import msgspec
 
-from varsel.runtime.errors import CodedProblem, PlainProblem, Problem, ValidationProblem
+from varsel.runtime.errors import BodyProblem, CodedProblem, PlainProblem, Problem, ValidationProblem
 from varsel.runtime.trace import Trace
 
 _RFC = "https://tools.ietf.org/html/rfc9110#"
 
 #: status -> (section of RFC 9110, title) of plain status problems.
 PLAIN: dict[int, tuple[str, str]] = {
+    401: ("section-15.5.2", "Unauthorized"),
+    403: ("section-15.5.4", "Forbidden"),
     404: ("section-15.5.5", "Not Found"),
     409: ("section-15.5.10", "Conflict"),
     413: ("section-15.5.14", "Content Too Large"),
@@ -77,5 +79,7 @@ def render(problem: Problem, trace: Trace) -> tuple[int, bytes]:
             section, title = PLAIN[status]
             body = {"type": _RFC + section, "title": title, "status": status, "traceId": trace.traceparent}
             return status, pretty(body)
+        case BodyProblem(status=status, body=body_as_given):
+            return status, body_as_given
         case _:
             return problem.status, b""

@@ -99,6 +99,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "Lines for people or JSON for programs; auto chooses people on a terminal.",
         ("auto", "text", "json"),
     ),
+    Setting("access_log", "flag", False, "Logs one line for every HTTP request."),
     Setting("metrics_api_key", "secret", "", "Key of the daily metrics files (header X-API-Key)."),
     # Providers
     Setting(
@@ -285,6 +286,7 @@ class Settings:
     stop_seconds: float
     log_level: str
     log_format: str
+    access_log: bool
     metrics_api_key: str
     email_url: str
     sms_url: str

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+from contextvars import ContextVar
+from typing import Final
 
 _TRACEPARENT = re.compile(rb"^[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?$")
 
@@ -34,3 +36,7 @@ class Trace:
         """`00-<trace id>-<span id>-01`, as problems and outgoing requests carry it."""
         trace, span = self._make()
         return f"00-{trace}-{span}-01"
+
+
+#: The trace of the request or the unit of work in hand; log lines and outgoing calls carry it.
+CURRENT: Final[ContextVar[Trace | None]] = ContextVar("varsel_trace", default=None)
