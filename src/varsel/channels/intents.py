@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 from varsel.channels.model import MOST_OPEN_HANDOFFS, Intend, Message, Settle, Temporary
@@ -60,3 +61,21 @@ class IntentGroup(Generic[M]):
                             future.set_result(message.attempt_id in granted)
         finally:
             self._flushing = None
+
+
+async def intend_together(intend: Intend, settle: Settle, messages: Sequence[M]) -> list[M]:
+    """One intent for messages that leave in one call; answers those that may go, in their order.
+
+    Cancelled while the commit is under way: see `IntentGroup.ask`.
+    """
+    commit = asyncio.ensure_future(intend(messages))
+    try:
+        granted = await asyncio.shield(commit)
+    except asyncio.CancelledError:
+        if not commit.cancelled():
+            granted = await commit
+            for message in messages:
+                if message.attempt_id in granted:
+                    settle(message, Temporary(0.0, "", "stopped before it was handed over"))
+        raise
+    return [message for message in messages if message.attempt_id in granted]

@@ -65,7 +65,8 @@ def ascii_domain(domain: str) -> str:
 
 
 def read_address(text: str) -> Address:
-    """An address from its text. Raises AddressError; the text of the error never holds the address."""
+    """An address from its text, blanks around it ignored. Raises AddressError, whose text never holds the address."""
+    text = text.strip()
     plain = _PLAIN.match(text)
     if plain is not None:
         local, domain = plain.group(1, 2)
@@ -91,7 +92,7 @@ def read_sender(text: str) -> Sender:
     """A sender from `address` or `Name <address>`; cached, since installations have few."""
     named = _NAMED.match(text)
     if named is None:
-        return Sender("", read_address(text.strip()))
+        return Sender("", read_address(text))
     quoted, bare, address = named.group(1, 2, 3)
     name = re.sub(r"\\(.)", r"\1", quoted) if quoted is not None else bare
-    return Sender(" ".join(name.split()), read_address(address.strip()))
+    return Sender(" ".join(name.split()), read_address(address))

@@ -55,10 +55,7 @@ def compose(message: EmailMessage, sender: Sender, recipient: Address, date: str
         "MIME-Version: 1.0\r\n"
     ).encode("utf-8", "replace")
     marker = message.notification_id.hex
-    if message.html:
-        content = _alternative(message.body, marker)
-    else:
-        content = _text("plain", message.body, marker)
+    content = _alternative(message.body, marker) if message.html else _text("plain", message.body, marker)
     if message.attachments:
         content = _mixed(content, message.attachments, marker)
     return head + content

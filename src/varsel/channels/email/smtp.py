@@ -29,7 +29,7 @@ from typing import Literal, cast
 
 import aiosmtplib
 
-from varsel.channels.email.addresses import Address, AddressError, read_address, read_sender
+from varsel.channels.email.addresses import AddressError, read_address, read_sender
 from varsel.channels.email.bounces import ReturnAddress, bounce_address, without_addresses
 from varsel.channels.email.mime import compose, date_header, message_id
 from varsel.channels.email.replies import Reply, Stage, judge
@@ -162,7 +162,7 @@ class SmtpChannel:
         self._failures = 0
         self._retry_at = 0.0
         self._last_failure = Temporary(None, "", "", "provider")
-        self._date = ("", datetime.min)
+        self._date: tuple[str, datetime | None] = ("", None)
 
     async def send(self, messages: Sequence[Message], intend: Intend, settle: Settle) -> None:
         """See `Channel.send`."""
@@ -397,24 +397,10 @@ class SmtpChannel:
         if b"\r\n." in content:
             content = content.replace(b"\r\n.", b"\r\n..")
         reference = message_id(message.notification_id, domain)
-        mail, rcpt = self._commands(message, sender.address, recipient, session, size, utf8)
-        return _Mail(message, reference, mail, rcpt, content)
-
-    def _commands(
-        self,
-        message: EmailMessage,
-        sender: Address,
-        recipient: Address,
-        session: Session,
-        size: int,
-        utf8: bool,
-    ) -> tuple[bytes, bytes]:
-        if self._returning is None:
-            path = str(sender)
-        else:
+        path = str(sender.address)
+        if self._returning is not None:
             path = bounce_address(message.notification_id, self._returning.domain, self._returning.key)
-        mail = f"MAIL FROM:<{path}>".encode()
-        rcpt = f"RCPT TO:<{recipient}>".encode()
+        mail, rcpt = f"MAIL FROM:<{path}>".encode(), f"RCPT TO:<{recipient}>".encode()
         if session.sized:
             mail += b" SIZE=%d" % size
         if utf8:
@@ -424,7 +410,7 @@ class SmtpChannel:
             rcpt += self._notify
             if not recipient.utf8:
                 rcpt += b" ORCPT=rfc822;%b" % _xtext(str(recipient))
-        return mail + b"\r\n", rcpt + b"\r\n"
+        return _Mail(message, reference, mail + b"\r\n", rcpt + b"\r\n", content)
 
     def _date_value(self) -> str:
         moment = self._now().replace(microsecond=0)

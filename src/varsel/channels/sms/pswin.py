@@ -1,0 +1,161 @@
+"""PSWin XML on the wire (docs/reference/delivery.md 7.9): building calls, reading answers. No I/O.
+
+Calls are pure ASCII: every other character is a character reference, so the declared ISO-8859-1 is true and a
+gateway that reads the bytes in another encoding still reads the same text. What GSM 7-bit cannot say goes as UCS-2
+in hexadecimal with OP=9; the reference never does that and leaves such texts at the gateway's mercy.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from xml.etree.ElementTree import ParseError
+
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import fromstring
+
+from varsel.channels.sms.parts import GSM_BASIC, is_gsm
+
+_ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"})
+_LINE_ENDS = re.compile(r"\r\n?|\f")  # form feed is GSM but no XML character
+_NOT_XML = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f\ufffe\uffff\ud800-\udfff]")
+_NUMBER_MARKS = re.compile(r"[\s()./-]+")
+_SENDER_LETTERS = frozenset(
+    character for character in GSM_BASIC if character.isalnum() or character in " .,-_+&/!?'*:()#@"
+)
+
+
+class NumberError(ValueError):
+    """The number or sender cannot be given to the gateway."""
+
+
+class AnswerError(ValueError):
+    """The gateway's answer cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One MSG of a call: everything as the gateway wants it."""
+
+    text: str = field(repr=False)
+    sender: str
+    receiver: str = field(repr=False)
+    minutes: int
+
+
+@dataclass(frozen=True, slots=True)
+class MessageAnswer:
+    """What the gateway said about one MSG."""
+
+    accepted: bool
+    status: str
+    reference: str
+    info: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer: whether the log-on was good, why not, and one entry for each ID."""
+
+    logged_on: bool
+    reason: str
+    messages: dict[str, MessageAnswer]
+
+
+def clean_text(text: str) -> str:
+    """The text as it is sent: line ends as LF, and without characters that XML cannot carry."""
+    if "\r" in text or "\f" in text:
+        text = _LINE_ENDS.sub("\n", text)
+    return _NOT_XML.sub("", text)
+
+
+def receiver_number(text: str) -> str:
+    """A full number without prefix from `+47…`, `0047…` or a national mobile number (docs/reference/delivery.md 3.3)."""
+    number = _NUMBER_MARKS.sub("", text)
+    if number.startswith("+"):
+        number = number[1:]
+    elif number.startswith("00"):
+        number = number[2:]
+    elif len(number) == 8 and number[0] in "49":
+        number = "47" + number
+    if not (number.isascii() and number.isdigit() and 7 <= len(number) <= 15 and number[0] != "0"):
+        raise NumberError("the number is not a full international number")
+    return number
+
+
+def sender_name(text: str) -> str:
+    """A short code, a full number without prefix, or up to 11 letters, digits, spaces and common punctuation.
+
+    A longer name is cut, as phones would not show the rest; a number is never cut, that would be another's number.
+    """
+    text = text.strip()
+    number = _NUMBER_MARKS.sub("", text)
+    for prefix in ("+", "00"):
+        if number.startswith(prefix) and number[len(prefix) :].isdigit():
+            number = number[len(prefix) :]
+            break
+    if number.isascii() and number.isdigit():
+        if not 3 <= len(number) <= 15:
+            raise NumberError("the sender number has no length a gateway takes")
+        return number
+    name = "".join(character for character in text if character in _SENDER_LETTERS)[:11].strip()
+    if not name:
+        raise NumberError("the sender name has no character a gateway takes")
+    return name
+
+
+def whole_minutes(validity: timedelta) -> int:
+    """What is left of the life in whole minutes, at least 1: rounding up would deliver after the end."""
+    return max(1, int(validity.total_seconds() // 60))
+
+
+def build_call(user: str, password: str, submissions: Sequence[Submission]) -> bytes:
+    """One SESSION with IDs 1, 2, … in order."""
+    parts = [
+        f'<?xml version="1.0" encoding="ISO-8859-1"?>\n<SESSION><CLIENT>{_escape(user)}</CLIENT>'
+        f"<PW>{_escape(password)}</PW><MSGLST>"
+    ]
+    for number, submission in enumerate(submissions, 1):
+        if is_gsm(submission.text):
+            text, operation = _escape(submission.text), ""
+        else:
+            text, operation = submission.text.encode("utf-16-be").hex().upper(), "<OP>9</OP>"
+        parts.append(
+            f"<MSG><ID>{number}</ID><TEXT>{text}</TEXT><SND>{_escape(submission.sender)}</SND>"
+            f"<RCV>{submission.receiver}</RCV>{operation}<TTL>{submission.minutes}</TTL></MSG>"
+        )
+    parts.append("</MSGLST></SESSION>\n")
+    return "".join(parts).encode("ascii", "xmlcharrefreplace")
+
+
+def read_answer(body: bytes) -> Answer:
+    """Read an answer. Raises AnswerError when it is not XML or has no LOGON."""
+    try:
+        root: Any = fromstring(body, forbid_dtd=False, forbid_entities=True, forbid_external=True)
+    except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
+        raise AnswerError("the answer is not XML") from error
+    logon = root if root.tag == "LOGON" else root.find("LOGON")
+    if logon is None:
+        raise AnswerError("the answer has no LOGON")
+    messages: dict[str, MessageAnswer] = {}
+    for entry in root.iter("MSG"):
+        status = _text(entry, "STATUS")
+        answer = MessageAnswer(
+            status.upper() == "OK",
+            status,
+            _text(entry, "REF"),
+            _text(entry, "INFO") or _text(entry, "REASON"),
+        )
+        messages.setdefault(_text(entry, "ID"), answer)
+    return Answer((logon.text or "").strip().upper() == "OK", _text(root, "REASON"), messages)
+
+
+def _text(element: Any, name: str) -> str:
+    return (element.findtext(name) or "").strip()
+
+
+def _escape(text: str) -> str:
+    return text.translate(_ESCAPES)
