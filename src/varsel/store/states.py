@@ -1,7 +1,7 @@
 """The states of orders and notifications, their ranks and their names on the wire: the one table.
 
-docs/reference/delivery.md 2 draws it. A notification's status may only rise in rank (`VARSEL` compares and sets in SQL), so the
-order and repetition of results and reports do not matter. The one step back, Sending to New after a temporary refusal, belongs to
+docs/reference/delivery.md 2 draws it. A notification's status may only rise in rank (the database compares and sets in SQL), so the
+order and repetition of results and reports do not matter: no two reported results share a rank. The one step back, Sending to New after a temporary refusal, belongs to
 the worker that holds the open attempt.
 """
 
@@ -29,15 +29,14 @@ EMAIL: Final[dict[str, int]] = {
     FAILED_TTL: 30,
     DELIVERED: 40,
     "Failed": 50,
-    RESERVED: 50,
-    NOT_IDENTIFIED: 50,
-    "Failed_InvalidEmailFormat": 50,
-    "Failed_SupressedRecipient": 50,
-    "Failed_TransientError": 50,
-    "Failed_FilteredSpam": 50,
-    "Failed_Quarantined": 50,
-    "Failed_InvalidSasUrl": 50,
-    "Failed_PayloadTooLarge": 50,
+    RESERVED: 70,  # decided at creation; nothing is ever reported for it
+    NOT_IDENTIFIED: 70,
+    "Failed_InvalidEmailFormat": 51,
+    "Failed_SupressedRecipient": 56,
+    "Failed_FilteredSpam": 54,
+    "Failed_Quarantined": 55,
+    "Failed_InvalidSasUrl": 52,
+    "Failed_PayloadTooLarge": 53,
     "Failed_Bounced": 60,
 }
 
@@ -49,14 +48,14 @@ SMS: Final[dict[str, int]] = {
     FAILED_TTL: 30,
     DELIVERED: 40,
     "Failed": 50,
-    "Failed_InvalidRecipient": 50,
-    RESERVED: 50,
-    NOT_IDENTIFIED: 50,
-    "Failed_BarredReceiver": 50,
-    "Failed_Deleted": 50,
-    "Failed_Expired": 50,
-    "Failed_Undelivered": 50,
-    "Failed_Rejected": 50,
+    "Failed_InvalidRecipient": 56,
+    RESERVED: 70,  # decided at creation; nothing is ever reported for it
+    NOT_IDENTIFIED: 70,
+    "Failed_BarredReceiver": 55,
+    "Failed_Deleted": 52,
+    "Failed_Expired": 51,
+    "Failed_Undelivered": 53,
+    "Failed_Rejected": 54,
 }
 
 RANKS: Final[dict[str, dict[str, int]]] = {"Email": EMAIL, "Sms": SMS}
