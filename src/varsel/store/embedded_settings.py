@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
+
+from varsel.store.embedded_place import replace_file
 
 # The bootstrap superuser and the database of Varsel.
 ROLE = "varsel"
@@ -85,7 +88,7 @@ def access_rules() -> str:
 def account_map(names: list[str]) -> str:
     """pg_ident.conf: the operating system accounts that may be the role."""
     quoted = ('"' + name.replace('"', '""') + '"' for name in names)
-    return "".join(f"varsel {name} {ROLE}\n" for name in quoted)
+    return "".join(f"varsel {account} {ROLE}\n" for account in quoted)
 
 
 def write_access(folder: Path, names: list[str]) -> dict[str, str]:
@@ -97,12 +100,6 @@ def write_access(folder: Path, names: list[str]) -> dict[str, str]:
         "hba_file": ("pg_hba.conf", access_rules()),
         "ident_file": ("pg_ident.conf", account_map(names)),
     }
-    settings = {}
-    for setting, (name, text) in files.items():
-        path = folder / name
-        fresh = folder / f"{name}.new"
-        fresh.write_text(text, encoding="utf-8")
-        fresh.chmod(0o644)
-        fresh.replace(path)
-        settings[setting] = str(path)
-    return settings
+    for name, text in files.values():
+        os.close(replace_file(folder, name, text.encode(), 0o644))
+    return {setting: str(folder / name) for setting, (name, _) in files.items()}
