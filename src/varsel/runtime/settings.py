@@ -248,6 +248,9 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         True,
         "Answers 401 and 403 without headers and bodies, exactly as the public API.",
     ),
+    Setting(
+        "token_cookie", "text", "AltinnStudioRuntime", "Cookie that may carry the Altinn token of a browser."
+    ),
     Setting("require_jti", "flag", True, "Demands jti in token grants."),
     Setting(
         "token_rate", "number", 6000, "Token requests a minute from one address or client; 0 sets no limit."
@@ -330,6 +333,7 @@ class Settings:
     idporten_client_secret: str
     client_environment: str
     strict_imitation: bool
+    token_cookie: str
     require_jti: bool
     token_rate: int
     smtp_inbox_port: int
