@@ -24,11 +24,11 @@ import subprocess
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import structlog
 
-from varsel.runtime.errors import OperatorError
+from varsel.runtime.errors import OperatorError, Unavailable
 
 log = structlog.get_logger("varsel.supervise")
 
@@ -38,6 +38,7 @@ LINE_LIMIT: Final = 16 * 1024 * 1024  # bytes; metrics are the longest lines
 BACKOFF: Final = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)  # seconds before the n-th start in a row that did not last
 LASTED: Final = 30.0  # seconds; a child that ran so long begins the row anew
 
+UNAVAILABLE: Final = 3  # exit code when something Varsel depends on does not answer
 PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 
 
@@ -193,7 +194,7 @@ class Child:
         mine, theirs = socket.socketpair()
         try:
             words = [*self._command, "--line", str(theirs.fileno()), "--parent", str(os.getpid())]
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: ASYNC220 - fork and exec only; the end is awaited in a thread
                 words,
                 stdin=subprocess.DEVNULL,
                 stdout=self._output,
@@ -234,7 +235,9 @@ class Child:
             code = await asyncio.shield(self._ended)
             row = 0 if loop.time() - begun > LASTED else row + 1
             self._become(State.WAITING)
-            log.error("child died", action="supervise.died", child=self.name, cause=_cause(code), pid=self.pid)
+            log.error(
+                "child died", action="supervise.died", child=self.name, cause=_cause(code), pid=self.pid
+            )
             await self._kill()
             while True:
                 await asyncio.sleep(BACKOFF[min(row, len(BACKOFF) - 1)])
@@ -245,7 +248,9 @@ class Child:
                 except ChildFailed as error:
                     row += 1
                     self._become(State.WAITING)
-                    log.error("child did not start", action="supervise.failed", child=self.name, error=str(error))
+                    log.error(
+                        "child did not start", action="supervise.failed", child=self.name, error=str(error)
+                    )
                     await self._kill()
             log.info("child runs again", action="supervise.restarted", child=self.name, pid=self.pid)
 
@@ -294,7 +299,7 @@ class StopSignals:
         self.asked = asyncio.Event()
         self._now = now
 
-    def __enter__(self) -> StopSignals:
+    def __enter__(self) -> Self:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self.asked.set)
         loop.add_signal_handler(signal.SIGINT, self._interrupt)
@@ -314,7 +319,9 @@ class StopSignals:
 async def serve_line(
     descriptor: int,
     parent: int,
-    run: Callable[[Mapping[str, Any], Callable[[], Awaitable[None]], asyncio.Event, asyncio.Event], Awaitable[None]],
+    run: Callable[
+        [Mapping[str, Any], Callable[[], Awaitable[None]], asyncio.Event, asyncio.Event], Awaitable[None]
+    ],
     answers: Mapping[str, Callable[[], str]],
 ) -> int:
     """The child's side; the exit code.
@@ -338,8 +345,8 @@ async def serve_line(
         while (heard := await line.hear()) is not None:
             if heard.get("go"):
                 go.set()
-            elif (topic := heard.get("ask")) in answers:
-                await line.say(answer=answers[topic]())
+            elif (answer := answers.get(str(heard.get("ask")))) is not None:
+                await line.say(answer=answer())
         if os.getppid() != parent:
             os._exit(1)  # the parent is gone, and what it gave us with it
 
@@ -349,11 +356,12 @@ async def serve_line(
         try:
             await run(first["config"], ready, go, stop)
             return 0
-        except OperatorError as error:
+        except (OperatorError, Unavailable) as error:
             if told:
                 raise
-            await line.say(refused=str(error), code=error.exit_code)
-            return error.exit_code
+            code = error.exit_code if isinstance(error, OperatorError) else UNAVAILABLE
+            await line.say(refused=str(error), code=code)
+            return code
         finally:
             for task in (listening, stopping):
                 task.cancel()

@@ -1,0 +1,73 @@
+# Varsel. `make` lists the targets; every one makes the environment it needs.
+SHELL := /bin/sh
+VENV  ?= .venv
+ARGS  ?=
+PY    := $(VENV)/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up test lint format bench bench-long chaos fuzz browser schema docs lock clean server dev
+
+help: ## List the targets
+	@echo "Varsel: notifications for public bodies"
+	@echo
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)$$/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
+	@echo
+	@echo "  ARGS=… reaches the program: make demo ARGS=--exit; VENV=DIR and PYTHON=… choose environment and interpreter."
+
+server:
+	@interpreter=$$(sh scripts/python) && "$$interpreter" scripts/environment.py server "$(VENV)"
+
+dev:
+	@interpreter=$$(sh scripts/python) && "$$interpreter" scripts/environment.py dev "$(VENV)"
+
+demo: server ## See it work: install, start a sandbox, order an e-mail and an SMS, watch them arrive
+	@exec $(PY) -m varsel.cli.main demo $(ARGS)
+
+up: server ## Start everything and stay (ARGS="--sandbox --port 5090")
+	@exec $(PY) -m varsel.cli.main up $(ARGS)
+
+test: dev ## Run the test suite, without the long and the browser forms
+	@exec $(PY) -m pytest -n 2 -m "not long and not browser" $(ARGS)
+
+lint: dev ## Check style, types and the import rules
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	$(VENV)/bin/lint-imports
+
+format: dev ## Lay out the source
+	$(PY) -m ruff format .
+	$(PY) -m ruff check --fix .
+
+bench: dev ## Measure against pgbench and a bare HTTP stack
+	@exec $(PY) -m bench $(ARGS)
+
+bench-long: dev ## The measurements that take their time
+	@exec $(PY) -m bench --long $(ARGS)
+
+chaos: dev ## Kill every process at every named step
+	@exec $(PY) -m pytest -m long tests/chaos $(ARGS)
+
+fuzz: dev ## Throw generated requests and messages at Varsel
+	@exec $(PY) -m pytest -m long --ignore=tests/chaos --ignore=tests/console $(ARGS)
+
+browser: dev ## Drive the pages with Chromium
+	@exec $(PY) -m pytest -m browser $(ARGS)
+
+schema: dev ## Write docs/reference/schema.sql from the migrations
+	@exec $(PY) -m varsel.cli.main db schema --output docs/reference/schema.sql
+
+docs: dev ## Write the generated pages of docs/reference
+	@exec $(PY) -m varsel.cli.main settings --markdown --output docs/reference/settings.md
+
+lock: dev ## Resolve the requirements anew
+	@command -v uv >/dev/null || $(PY) -m pip install --quiet uv
+	@for pair in server:build dev:dev; do \
+	    PATH="$(CURDIR)/$(VENV)/bin:$$PATH" uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	        --no-emit-index-url --no-emit-find-links --no-annotate --extra server --group "$${pair#*:}" pyproject.toml \
+	        -o "requirements/$${pair%:*}.txt" || exit 1; \
+	done
+
+clean: ## Remove the environment and what tools left behind
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache bench/out tests/out
+	find src tests bench scripts -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,135 @@
+"""Every command of `varsel` with its sentence and examples: the help, the documentation and their tests read this table.
+
+Modules are named as text and imported when their command is called, so that `varsel --help` stays quick.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command. `words` is its name, with its group before it; `where` is `module:function`."""
+
+    words: str
+    where: str
+    sentence: str
+    examples: tuple[str, ...]
+
+
+#: Groups and their sentences.
+GROUPS: Final[dict[str, str]] = {
+    "db": "Look after the database schema.",
+    "sandbox": "Move the world of a running sandbox.",
+    "sandbox clock": "Move the calendar of a running sandbox: send times, reminders, expiry and retention follow it.",
+    "contacts": "Fill the built-in contact register.",
+    "dev": "Shortcuts for development against a sandbox.",
+}
+
+COMMANDS: Final[tuple[Command, ...]] = (
+    Command(
+        "up",
+        "varsel.cli.up:up",
+        "Start everything on this machine: database, API, identity, web and workers.",
+        (
+            "varsel up --sandbox",
+            "varsel up --port 8080 --data /srv/varsel",
+            "VARSEL_DATABASE_URL=postgresql://varsel@db/varsel varsel up --host 0.0.0.0",
+        ),
+    ),
+    Command(
+        "demo",
+        "varsel.cli.demo:demo",
+        "Show an e-mail, an SMS and their reminders all the way, over real HTTP against a sandbox of its own.",
+        ("varsel demo", "varsel demo --exit", "varsel demo --port 0 --data /tmp/tour"),
+    ),
+    Command(
+        "api",
+        "varsel.cli.role:api",
+        "Serve the Notifications API alone, on the database of VARSEL_DATABASE_URL.",
+        ("varsel api --port 5090", "varsel api --host 0.0.0.0"),
+    ),
+    Command(
+        "identity",
+        "varsel.cli.role:identity",
+        "Serve tokens, keys and self-service alone, on the database of VARSEL_DATABASE_URL.",
+        ("varsel identity --port 5091",),
+    ),
+    Command(
+        "web",
+        "varsel.cli.role:web",
+        "Serve the console and the portal alone, on the database of VARSEL_DATABASE_URL.",
+        ("varsel web --port 5092",),
+    ),
+    Command(
+        "worker",
+        "varsel.cli.role:worker",
+        "Process orders and send messages alone, on the database of VARSEL_DATABASE_URL.",
+        ("varsel worker",),
+    ),
+    Command(
+        "db migrate",
+        "varsel.cli.database:migrate",
+        "Bring the schema up to this program; safe beside a running Varsel of the previous version.",
+        ("varsel db migrate",),
+    ),
+    Command(
+        "db status",
+        "varsel.cli.database:status",
+        "Tell which migrations are applied and which are pending.",
+        ("varsel db status", "varsel db status --data /srv/varsel"),
+    ),
+    Command(
+        "sandbox clock advance",
+        "varsel.cli.clock:advance",
+        "Move the calendar forward.",
+        ("varsel sandbox clock advance 7d", "varsel sandbox clock advance 1d12h30m"),
+    ),
+    Command(
+        "sandbox clock show",
+        "varsel.cli.clock:show",
+        "Tell what day and time it is in the sandbox.",
+        ("varsel sandbox clock show",),
+    ),
+    Command(
+        "sandbox clock reset",
+        "varsel.cli.clock:reset",
+        "Set the calendar back to this machine's time, after saying what lies in the future.",
+        ("varsel sandbox clock reset", "varsel sandbox clock reset --yes"),
+    ),
+    Command(
+        "contacts import",
+        "varsel.cli.contacts:load",
+        "Read synthetic contacts from a file of JSON lines; they count at once.",
+        ("varsel contacts import people.jsonl", "varsel contacts import - < people.jsonl"),
+    ),
+    Command(
+        "dev token",
+        "varsel.cli.dev:token",
+        "Print a token that the running sandbox accepts; it stands alone on the last line.",
+        (
+            "varsel dev token --org ttd",
+            "varsel dev token --scope altinn:serviceowner/notifications.create --expires-in 60",
+            "varsel dev token --person 05887899891",
+        ),
+    ),
+    Command(
+        "settings",
+        "varsel.cli.settings_table:settings",
+        "List every setting with its type, its default and one sentence.",
+        ("varsel settings", "varsel settings --markdown"),
+    ),
+)
+
+#: Exit codes, as documented in docs/reference/cli.md.
+EXIT_CODES: Final[dict[int, str]] = {
+    0: "done",
+    1: "it cannot be done here; the sentence on standard error says why",
+    2: "the command line or a setting is wrong",
+    3: "the database, or something else Varsel depends on, does not answer",
+    4: "something did not happen in time",
+    70: "a fault in Varsel; --debug shows where",
+    130: "interrupted",
+}
