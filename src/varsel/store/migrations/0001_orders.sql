@@ -8,8 +8,7 @@ create table idempotency (
     key_hash     bytea       not null,   -- SHA-256 of the idempotency id as sent: the id itself has no length limit
     chain_id     uuid        not null,
     body_mac     bytea       not null,   -- HMAC of the accepted body: tells a repeat with another body
-    receipt      bytea       not null,   -- the JSON answer, as first given
-    voided       boolean     not null default false, -- an instant order that was refused by its provider frees its key
+    receipt      bytea       not null,   -- the JSON answer, as first given; an instant order that its provider refused loses its row
     created_at   timestamptz not null,
     primary key (creator, family, key_hash)
 );
@@ -18,7 +17,7 @@ create index idempotency_chain on idempotency (chain_id);
 create table orders (
     id                uuid        not null,
     chain_id          uuid,                          -- null: a v1 order
-    position          smallint    not null default 0, -- 0 the main order, n the n-th reminder
+    position          integer     not null default 0, -- 0 the main order, n the n-th reminder
     creator           text        not null,
     kind              text        not null check (kind in ('Notification', 'Reminder', 'Instant', 'Composed')),
     channel           text        not null check (channel in ('Email', 'Sms', 'EmailPreferred', 'SmsPreferred', 'EmailAndSms')),
