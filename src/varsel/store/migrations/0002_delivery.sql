@@ -36,7 +36,8 @@ create table notification (
     primary key (order_id, id)
 ) partition by range (order_id);
 create index notification_recipient on notification (recipient_key, order_id) where recipient_key is not null;
-create index notification_status_at on notification (status_at);
+-- For the daily files, which read one day in a batch: a summary by block, so that a change of status stays a HOT update.
+create index notification_status_at on notification using brin (status_at) with (autosummarize = on);
 
 -- Waits to be handed over, or is held by a worker (owner set).
 create table ready (
@@ -51,6 +52,7 @@ create table ready (
     expires_at      timestamptz not null,            -- calendar clock
     tries           smallint    not null default 0,
     daytime         boolean     not null default false,
+    provider        text,                            -- pinned after an unknown outcome: never another provider then
     owner           uuid,
     lease_until     timestamptz
 );
@@ -79,6 +81,7 @@ create table handoff (
 );
 create index handoff_worker on handoff (worker);
 create index handoff_settle on handoff (settle_at) where settle_at is not null;
+create index handoff_held on handoff (expires_at) where unknown_at is not null and settle_at is null;
 create index handoff_order on handoff (order_id);
 
 -- Accepted by the provider, waits for the final word or its deadline.
@@ -93,9 +96,8 @@ create table awaiting (
     provider        text,
     reference       text
 );
-create index awaiting_until on awaiting (until);
+create index awaiting_until on awaiting (until, notification_id);
 create index awaiting_poll on awaiting (poll_at) where poll_at is not null;
-create index awaiting_order on awaiting (order_id);
 
 -- What each attempt came to; insert-only.
 create table attempt (
@@ -113,9 +115,9 @@ create table attempt (
     detail          text,
     primary key (order_id, id)
 ) partition by range (order_id);
-create index attempt_notification on attempt (notification_id);
 
--- (provider, reference) -> notification, unpartitioned because a reference belongs to one notification for ever.
+-- (provider, reference) -> notification, unpartitioned because a reference belongs to one notification for ever. `provider` is the
+-- family whose reports name the reference: 'link' (gateway reference), 'acs' (operation id), 'dsn' (notification id).
 create table provider_reference (
     provider        text not null,
     reference       text not null,
@@ -123,7 +125,6 @@ create table provider_reference (
     notification_id uuid not null,
     primary key (provider, reference)
 );
-create index provider_reference_notification on provider_reference (notification_id);
 
 -- Reports as they came, before anything is understood; insert-only. `provider` is the family the report came in by
 -- ('link', 'acs', 'dsn').
@@ -170,3 +171,18 @@ create table pacing (
     used   integer not null,
     primary key (scope, slice)
 );
+
+-- Queue tables turn over many times their size: dead rows must go by count, not by a share of the table.
+alter table due set (fillfactor = 80, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_scale_factor = 0,
+    autovacuum_analyze_threshold = 2000, autovacuum_analyze_scale_factor = 0.2, autovacuum_vacuum_cost_delay = 0);
+alter table ready set (fillfactor = 80, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_scale_factor = 0,
+    autovacuum_analyze_threshold = 2000, autovacuum_analyze_scale_factor = 0.2, autovacuum_vacuum_cost_delay = 0);
+alter table handoff set (fillfactor = 80, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0,
+    autovacuum_analyze_threshold = 2000, autovacuum_analyze_scale_factor = 0.2, autovacuum_vacuum_cost_delay = 0);
+alter table awaiting set (autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_scale_factor = 0.02,
+    autovacuum_analyze_threshold = 2000, autovacuum_analyze_scale_factor = 0.2, autovacuum_vacuum_cost_delay = 0);
+alter table parked_report set (autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0,
+    autovacuum_analyze_threshold = 2000, autovacuum_analyze_scale_factor = 0.2, autovacuum_vacuum_cost_delay = 0);
+alter table worker set (fillfactor = 50, autovacuum_vacuum_threshold = 100, autovacuum_vacuum_scale_factor = 0);
+alter table provider_state set (fillfactor = 50, autovacuum_vacuum_threshold = 100, autovacuum_vacuum_scale_factor = 0);
+alter table pacing set (autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0);

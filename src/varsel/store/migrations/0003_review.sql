@@ -7,7 +7,8 @@ create table fed (
 
 -- Committed with the end of an order, without a number; the sequencer moves it to `feed`.
 create table feed_pending (
-    order_id   uuid        primary key,
+    mark       bigint      generated always as identity primary key, -- where the sequencer's scan goes on; not the feed's number
+    order_id   uuid        not null,                   -- unique by `fed`
     creator    text        not null,
     created_at timestamptz not null,
     entry      bytea       not null                    -- the members after sequenceNumber, already laid out as they are served
@@ -57,17 +58,18 @@ create table notification_log (
 create index notification_log_dialog on notification_log (dialog_id, creator) where dialog_id is not null;
 create index notification_log_transmission on notification_log (transmission_id, creator) where transmission_id is not null;
 
--- Kept as things happen, so that no page counts history. Day: UTC day of the order's requested time for orders, of the final
--- result for notifications.
+-- Kept as things happen, so that no page counts history: each finishing transaction adds its sums as rows of its own (one row updated
+-- by everybody would be a queue before every commit), and the worker folds past days. Readers take sum(number), sum(parts).
+-- Day: UTC day of the order's requested time for orders (status: the order's end), of the final result for notifications.
 create table metric_daily (
     day     date   not null,
     creator text   not null,
     what    text   not null check (what in ('orders', 'Email', 'Sms')),
     status  text   not null default '',
     number  bigint not null default 0,
-    parts   bigint not null default 0,
-    primary key (day, creator, what, status)
+    parts   bigint not null default 0
 );
+create index metric_daily_day on metric_daily (day, creator);
 
 create table webhook (
     id             uuid        primary key,
@@ -110,3 +112,8 @@ create table webhook_attempt (
     took_ms    integer     not null
 );
 create index webhook_attempt_webhook on webhook_attempt (webhook_id, at);
+
+alter table feed_pending set (autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0,
+    autovacuum_analyze_threshold = 2000, autovacuum_analyze_scale_factor = 0.2, autovacuum_vacuum_cost_delay = 0);
+alter table feed_counter set (fillfactor = 20, autovacuum_vacuum_threshold = 50, autovacuum_vacuum_scale_factor = 0);
+alter table metric_daily set (autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0.05);
