@@ -29,6 +29,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import SimpleNamespace
 from typing import Literal
+from uuid import UUID
 
 import aiohttp
 
@@ -122,7 +123,8 @@ class LinkChannel:
 
     async def send(self, messages: Sequence[Message], intend: Intend, settle: Settle) -> None:
         """See `Channel.send`."""
-        ready: dict[SmsMessage, Submission] = {}
+        ready: dict[UUID, Submission] = {}
+        order: list[SmsMessage] = []
         for message in messages:
             if not isinstance(message, SmsMessage):
                 raise TypeError("an SMS channel takes SMS")
@@ -130,13 +132,13 @@ class LinkChannel:
             if isinstance(submission, Permanent):
                 settle(message, submission)
             else:
-                ready[message] = submission
+                ready[message.attempt_id] = submission
+                order.append(message)
         if len(messages) == 1:
-            if ready:
+            if order:
                 async with self._single:
-                    await self._deliver(list(ready), ready, intend, settle)
+                    await self._deliver(order, ready, intend, settle)
             return
-        order = list(ready)
         calls = deque(order[at : at + self._batch] for at in range(0, len(order), self._batch))
 
         async def lane() -> None:
@@ -170,7 +172,7 @@ class LinkChannel:
         return Submission(text, sender, receiver, whole_minutes(message.validity))
 
     async def _deliver(
-        self, messages: list[SmsMessage], ready: dict[SmsMessage, Submission], intend: Intend, settle: Settle
+        self, messages: list[SmsMessage], ready: dict[UUID, Submission], intend: Intend, settle: Settle
     ) -> None:
         left = self._retry_at - asyncio.get_running_loop().time()
         if left > 0:  # known to be down: no intent is spent on it
@@ -181,12 +183,10 @@ class LinkChannel:
         if granted:
             await self._call(granted, ready, settle)
 
-    async def _call(
-        self, messages: list[SmsMessage], ready: dict[SmsMessage, Submission], settle: Settle
-    ) -> None:
+    async def _call(self, messages: list[SmsMessage], ready: dict[UUID, Submission], settle: Settle) -> None:
         """One request for messages whose intent is written; each of them is settled whatever happens."""
         body = build_call(
-            self._endpoint.user, self._endpoint.password, [ready[message] for message in messages]
+            self._endpoint.user, self._endpoint.password, [ready[message.attempt_id] for message in messages]
         )
         call = _Call()
         shared: Outcome
@@ -217,7 +217,7 @@ class LinkChannel:
             settle(message, shared)
 
     async def _one_by_one(
-        self, messages: list[SmsMessage], ready: dict[SmsMessage, Submission], settle: Settle
+        self, messages: list[SmsMessage], ready: dict[UUID, Submission], settle: Settle
     ) -> None:
         for position, message in enumerate(messages):
             try:
@@ -285,9 +285,9 @@ class LinkChannel:
 
 
 async def _mark_written(
-    session: aiohttp.ClientSession,
+    _session: aiohttp.ClientSession,
     context: SimpleNamespace,
-    parameters: aiohttp.TraceRequestHeadersSentParams,
+    _sent: aiohttp.TraceRequestHeadersSentParams,
 ) -> None:
     context.trace_request_ctx.written = True
 
