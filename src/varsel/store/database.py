@@ -25,7 +25,9 @@ WAKES_PER_SECOND: Final = 50
 #: SQLSTATE classes and codes that mean "the database, not the statement": connection, resources, shutdown, read-only.
 _UNAVAILABLE = ("08", "53", "57", "25006")
 
-Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]"
+Connection: TypeAlias = (
+    "asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]"
+)
 
 
 async def _keep(connection: asyncpg.Connection[asyncpg.Record]) -> None:

@@ -2,7 +2,7 @@
 
 The server is a direct child of Varsel on a Unix socket. It gets SIGQUIT from the kernel when Varsel dies, however it
 dies; committed work is on disk and the next start replays it. It runs in a session of its own, so a Ctrl-C in the
-terminal reaches Varsel only, which stops the server last. Places and accounts: `embedded_place`.
+terminal reaches Varsel only, which stops the server last. Places and accounts: `varsel.store.embedded.place`.
 """
 
 from __future__ import annotations
@@ -25,25 +25,11 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 import asyncpg
 
-from varsel.store import embedded_leftovers as leftovers
-from varsel.store import embedded_place as places
-from varsel.store import embedded_settings as settings
-from varsel.store import lifeline
-from varsel.store.embedded_error import EmbeddedError
-from varsel.store.embedded_lock import DirectoryLock
-from varsel.store.embedded_place import bin_dir, discard_cluster, make_data_dir
-
-__all__ = [
-    "EmbeddedError",
-    "EmbeddedServer",
-    "bin_dir",
-    "create_database",
-    "data_lock",
-    "discard_cluster",
-    "drop_database",
-    "make_data_dir",
-    "read_dsn",
-]
+from varsel.store.embedded import leftovers, lifeline, settings
+from varsel.store.embedded import place as places
+from varsel.store.embedded.error import EmbeddedError
+from varsel.store.embedded.lock import DirectoryLock
+from varsel.store.embedded.place import make_data_dir
 
 START_LIMIT = 600.0  # seconds; replay after a crash may be long on a slow disk
 STOP_LIMIT = 30.0  # seconds for a fast shutdown with its checkpoint

