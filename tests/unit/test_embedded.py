@@ -20,8 +20,9 @@ import asyncpg
 import pytest
 
 from varsel.store import embedded
-from varsel.store.embedded import EmbeddedError, EmbeddedServer, leftovers, server
+from varsel.store.embedded import EmbeddedError, EmbeddedServer, leftovers
 from varsel.store.embedded import place as places
+from varsel.store.embedded import server as launcher
 
 ROOT = os.geteuid() == 0
 only_root = pytest.mark.skipif(not ROOT, reason="needs root")
