@@ -80,7 +80,7 @@ class SmsGateway:
         self.port = port
         self.report_url = report_url
         self._on_message = on_message
-        self._auth = aiohttp.BasicAuth(report_user, report_password, "utf-8")
+        self._authorization = aiohttp.encode_basic_auth(report_user, report_password, encoding="utf-8")
         self._user, self._password = user, password
         self._now, self._sleep = now, sleep
         # References must not come twice, also not over restarts: they are kept for ever (design 4.1).
@@ -109,7 +109,7 @@ class SmsGateway:
         site = web.TCPSite(self._runner, self.host, self.port)
         await site.start()
         self.port = self._runner.addresses[0][1]
-        self._client = aiohttp.ClientSession(auth=self._auth, timeout=aiohttp.ClientTimeout(total=30))
+        self._client = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30))
         self._spawn(self._report())
 
     async def close(self) -> None:
@@ -218,7 +218,10 @@ class SmsGateway:
             '<?xml version="1.0"?>\n<!DOCTYPE MSGLST SYSTEM "pswincom_report_request.dtd">\n'
             f"<MSGLST>{messages}</MSGLST>\n"
         )
-        headers = {"Content-Type": "application/xml; charset=iso-8859-1"}
+        headers = {
+            "Content-Type": "application/xml; charset=iso-8859-1",
+            "Authorization": self._authorization,
+        }
         try:
             async with self._client.post(
                 url, data=body.encode("iso-8859-1", "replace"), headers=headers

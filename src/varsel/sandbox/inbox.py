@@ -50,9 +50,9 @@ class ReceivedEmail:
         return str(self.parsed["Message-ID"] or "").strip().strip("<>")
 
     def body(self, kind: Literal["plain", "html"] = "plain") -> str:
-        """The decoded text of a kind, or an empty string when there is none."""
+        """The decoded text of a kind with LF line ends, or an empty string when there is none."""
         part = self.parsed.get_body((kind,))
-        return str(part.get_content()) if part is not None else ""
+        return str(part.get_content()).replace("\r\n", "\n") if part is not None else ""
 
 
 @dataclass(frozen=True, slots=True)

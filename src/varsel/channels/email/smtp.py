@@ -456,12 +456,16 @@ class SmtpChannel:
             session = await self._connect()
         except _NoConnection as failure:
             # 0.5, 1, 2 … 30 s, with jitter so that workers do not come back together.
-            pause = min(30.0, 0.5 * 2 ** min(self._failures, 6)) * random.uniform(0.8, 1.2)
-            self._failures += 1
-            self._retry_at = loop.time() + pause
+            # Lanes that failed side by side are one failure.
+            if loop.time() >= self._retry_at:
+                pause = min(30.0, 0.5 * 2 ** min(self._failures, 6)) * random.uniform(0.8, 1.2)
+                self._failures += 1
+                self._retry_at = loop.time() + pause
             self._last_failure = failure.outcome
             raise _NoConnection(
-                Temporary(pause, failure.outcome.code, failure.outcome.detail, "provider")
+                Temporary(
+                    self._retry_at - loop.time(), failure.outcome.code, failure.outcome.detail, "provider"
+                )
             ) from None
         self._failures = 0
         return session
