@@ -1,0 +1,120 @@
+"""What every role stands on: database, wake-ups, both clocks and the master key."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from varsel.runtime.clock import ShiftedCalendar, SystemMachine
+from varsel.runtime.errors import OperatorError
+from varsel.runtime.settings import BY_NAME, Settings
+from varsel.store.database import Database, Listener
+from varsel.store.secrets import MasterKey
+
+SHIFT = "select shift from calendar"
+SEALED = "select exists (select from signing_key)"
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """Where the store and the master key are; enough, with the settings, to open a role in another process."""
+
+    url: str
+    direct_url: str | None
+    master_key: str
+    sandbox: bool
+
+    def as_config(self, settings: Settings) -> dict[str, Any]:
+        """All of it as JSON values, for `varsel.runtime.supervise`."""
+        return {"ground": asdict(self), "settings": {name: getattr(settings, name) for name in BY_NAME}}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> tuple[Ground, Settings]:
+        return cls(**config["ground"]), Settings(**config["settings"])
+
+
+class Base:
+    """The open resources of one process. Close it last."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        ground: Ground,
+        database: Database,
+        listener: Listener,
+        master_key: MasterKey,
+    ) -> None:
+        self.settings = settings
+        self.sandbox = ground.sandbox
+        self.database = database
+        self.listener = listener
+        self.master_key = master_key
+        self.machine = SystemMachine()
+        self.calendar = ShiftedCalendar(self.machine)
+        self._shifted = asyncio.Event()
+        self._follower: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def open(cls, settings: Settings, ground: Ground, *, name: str) -> Base:
+        """Connect and read the calendar. DatabaseUnavailable or OperatorError when something is not as it must be."""
+        database = await Database.open(
+            ground.url,
+            direct_url=ground.direct_url,
+            size=max(2, settings.database_pool),
+            name=f"varsel-{name}",
+        )
+        try:
+            key = await _master_key(database, Path(ground.master_key))
+            base = cls(settings, ground, database, Listener(database.direct_url), key)
+            await base._read_shift()
+        except BaseException:
+            await database.close()
+            raise
+        base.listener.on("clock", base._shifted.set)
+        return base
+
+    def start(self) -> None:
+        """Begin to listen, after every room has said what it listens for."""
+        self.listener.start()
+        self._follower = asyncio.get_running_loop().create_task(self._follow_shift(), name="calendar")
+
+    async def close(self) -> None:
+        if self._follower is not None:
+            self._follower.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._follower
+        await self.listener.stop()
+        await self.database.close()
+
+    async def _read_shift(self) -> None:
+        shift = await self.database.fetchval(SHIFT) or timedelta(0)
+        if shift and not self.sandbox:
+            raise OperatorError(
+                "This database belongs to a sandbox whose calendar was moved; production never runs on it."
+            )
+        self.calendar.shift = shift
+
+    async def _follow_shift(self) -> None:
+        from varsel.runtime.errors import DatabaseUnavailable
+
+        while True:
+            await self._shifted.wait()
+            self._shifted.clear()
+            # The wake-up comes again when the connection does.
+            with contextlib.suppress(DatabaseUnavailable):
+                await self._read_shift()
+
+
+async def _master_key(database: Database, path: Path) -> MasterKey:
+    """The key in the file. A new one is made only where nothing is sealed yet: two keys on one database read nothing of each other."""
+    if not await asyncio.to_thread(path.exists) and await database.fetchval(SEALED):
+        raise OperatorError(
+            f"The master key {path} is missing, and the database holds secrets sealed with one; "
+            "copy it from where the database was used first, or name it in VARSEL_MASTER_KEY_FILE."
+        )
+    return MasterKey.load(path, create=True)

@@ -1,0 +1,202 @@
+"""Which rooms make up which role, and how they are handed to each other: the one place that knows them all."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Final
+
+from varsel.cli.base import Base
+from varsel.runtime.asgi import Api, ASGIApp
+from varsel.runtime.endpoints import Bound
+from varsel.runtime.errors import DatabaseUnavailable, OperatorError
+from varsel.runtime.metrics import RequestMeter, merge, render
+from varsel.runtime.site import READY, Site
+
+if TYPE_CHECKING:
+    from varsel.channels.model import Channel
+    from varsel.runtime.outbound import GuardedClient
+    from varsel.sandbox.room import SandboxRoom
+
+#: The roles that answer HTTP.
+HTTP_ROLES: Final = ("api", "identity", "web")
+
+Pages = Callable[[], Awaitable[Mapping[str, bytes]]]
+States = Callable[[], Awaitable[Mapping[str, str]]]
+
+
+def channels(base: Base) -> list[Channel]:
+    """The providers that the settings name, in their order; no connection is made yet."""
+    from datetime import UTC, datetime
+
+    from varsel.channels.registry import open_channels
+    from varsel.channels.urls import ProviderUrlError
+
+    settings, machine = base.settings, base.machine
+    try:
+        return open_channels(
+            settings.email_url,
+            settings.sms_url,
+            base.calendar.now,
+            wall=lambda: datetime.fromtimestamp(machine.time(), UTC),
+            smtp_connections=settings.smtp_connections,
+        )
+    except ProviderUrlError as error:
+        raise OperatorError(str(error)) from None
+
+
+def outbound(base: Base) -> GuardedClient:
+    from varsel.runtime.outbound import GuardedClient
+
+    return GuardedClient(base.machine, sandbox=base.sandbox)
+
+
+class Front:
+    """The HTTP roles of one process. `app` is what the listener serves."""
+
+    def __init__(self, app: ASGIApp, close: contextlib.AsyncExitStack) -> None:
+        self.app = app
+        self._close = close
+
+    async def close(self) -> None:
+        await self._close.aclose()
+
+
+async def open_front(
+    base: Base,
+    roles: frozenset[str],
+    *,
+    sandbox: SandboxRoom | None = None,
+    states: States | None = None,
+    pages: Pages | None = None,
+) -> Front:
+    """Open the rooms of `roles` (of HTTP_ROLES). `states` and `pages` add other processes' states and metrics pages to ours."""
+    from varsel.identity.room import IdentityRoom
+
+    async with contextlib.AsyncExitStack() as stack:
+        identity = await IdentityRoom.open(
+            base.settings,
+            base.database,
+            base.machine,
+            base.master_key,
+            sandbox=base.sandbox,
+            listener=base.listener,
+        )
+        stack.push_async_callback(identity.close)
+        bound: list[Bound] = []
+        mounts: dict[str, ASGIApp] = {}
+        if "api" in roles:
+            bound += await _api(base, stack)
+        if "identity" in roles:
+            mounts |= dict.fromkeys(IDENTITY_PATHS, identity.app)
+        if sandbox is not None:
+            bound += sandbox.bound
+            mounts |= sandbox.mounts
+
+        async def all_states() -> Mapping[str, str]:
+            found = {"database": await _database_state(base)}
+            found |= dict.fromkeys(sorted(roles), READY)
+            return found | dict(await states() if states else {})
+
+        async def all_pages() -> bytes:
+            found = {"http": render()} | dict(await pages() if pages else {})
+            return merge(found)
+
+        site = Site(mounts=mounts, states=all_states, metrics=all_pages, pages=_documents(bound, roles))
+        app = Api(
+            tuple(bound),
+            identity.authorizer,
+            telemetry=RequestMeter(),
+            fallback=site,
+            strict=base.settings.strict_imitation,
+            access_log=base.settings.access_log,
+        )
+        return Front(app, stack.pop_all())
+    raise AssertionError("unreachable")  # pragma: no cover - the stack does not swallow errors
+
+
+#: First segments that belong to the identity room.
+IDENTITY_PATHS: Final = ("/maskinporten", "/authentication", "/selfservice", "/idporten", "/orgs", "/dev")
+
+
+async def _api(base: Base, stack: contextlib.AsyncExitStack) -> list[Bound]:
+    from varsel.delivery.instant import InstantSender
+    from varsel.delivery.room import DeliveryRoom
+    from varsel.orders.room import OrdersRoom
+    from varsel.recipients.registers import BuiltinRegisters
+    from varsel.review.room import ReviewRoom
+
+    sender = await InstantSender.open(
+        base.settings, base.database, base.calendar, base.machine, channels(base)
+    )
+    stack.push_async_callback(sender.close)
+    orders = await OrdersRoom.open(
+        base.settings,
+        base.database,
+        base.calendar,
+        base.machine,
+        base.master_key,
+        sandbox=base.sandbox,
+        sender=sender,
+        registers=BuiltinRegisters(base.database, sandbox=base.sandbox),
+    )
+    stack.push_async_callback(orders.close)
+    review = await ReviewRoom.open(base.settings, base.database, listener=base.listener)
+    stack.push_async_callback(review.close)
+    delivery = await DeliveryRoom.open(base.settings, base.database, base.calendar, base.machine)
+    return [*orders.bound, *review.bound, *delivery.bound]
+
+
+def _documents(bound: list[Bound], roles: frozenset[str]) -> dict[str, tuple[bytes, bytes]]:
+    from varsel.runtime.openapi import documents
+
+    return documents(tuple(item.endpoint for item in bound)) if "api" in roles else {}
+
+
+async def _database_state(base: Base) -> str:
+    try:
+        await base.database.fetchval("select 1")
+    except DatabaseUnavailable:
+        return "unavailable"
+    return READY
+
+
+class Working:
+    """A worker in this process."""
+
+    def __init__(self, base: Base, close: contextlib.AsyncExitStack) -> None:
+        self._base = base
+        self._close = close
+
+    async def states(self) -> Mapping[str, str]:
+        return {"database": await _database_state(self._base), "worker": READY}
+
+    async def close(self) -> None:
+        """Finish what is in hand and give back the leases."""
+        await self._close.aclose()
+
+
+async def open_worker(base: Base) -> Working:
+    """Begin to process orders; `base.start()` is the caller's."""
+    from varsel.delivery.room import Worker
+    from varsel.recipients.registers import BuiltinRegisters
+
+    async with contextlib.AsyncExitStack() as stack:
+        client = outbound(base)
+        stack.push_async_callback(client.close)
+        worker = Worker(
+            base.settings,
+            base.database,
+            base.listener,
+            base.calendar,
+            base.machine,
+            base.master_key,
+            channels(base),
+            BuiltinRegisters(base.database, sandbox=base.sandbox),
+            client,
+            base.sandbox,
+        )
+        stack.push_async_callback(worker.stop)
+        await worker.start()
+        return Working(base, stack.pop_all())
+    raise AssertionError("unreachable")  # pragma: no cover - the stack does not swallow errors

@@ -1,0 +1,250 @@
+"""Everything on one machine: the embedded database, the HTTP roles in this process, workers as its children.
+
+Started from the ground up (port bound, directory claimed, database, migrations, rooms, workers) and only then open to the world;
+stopped the other way round. What dies underneath is started anew: PostgreSQL here, the children by `varsel.runtime.supervise`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+
+from varsel.cli import child
+from varsel.cli.base import Base, Ground
+from varsel.cli.place import Place, PlaceError, Running, claim, data_directory
+from varsel.cli.roles import HTTP_ROLES, open_front
+from varsel.runtime.errors import OperatorError
+from varsel.runtime.server import HttpServer, bind
+from varsel.runtime.settings import Settings
+from varsel.runtime.supervise import Child, State
+
+if TYPE_CHECKING:
+    from varsel.sandbox.room import SandboxRoom
+    from varsel.store.embedded import EmbeddedServer
+
+log = structlog.get_logger("varsel.world")
+
+LOOPBACK: Final = "127.0.0.1"
+#: Seconds between two starts of a PostgreSQL that died.
+PAUSES: Final = (0.0, 1.0, 2.0, 5.0, 10.0)
+
+
+class World:
+    """One installation on one machine. `output` is where the children's logs go (default: with ours)."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        sandbox: bool,
+        say: Callable[[str], None] = lambda _sentence: None,
+        output: int | None = None,
+    ) -> None:
+        self.settings = settings
+        self.sandbox = sandbox
+        self._say = say
+        self._output = output
+        self._close = contextlib.AsyncExitStack()
+        self._children: list[Child] = []
+        self._workers: list[Child] = []
+        self._postgres: EmbeddedServer | None = None
+        self._postgres_state = "starting"
+        self._stopping = False
+        self.place: Place
+        self.inbox: SandboxRoom | None = None
+
+    @property
+    def url(self) -> str:
+        return self.settings.base_url
+
+    async def start(self) -> None:
+        """Return when everything answers. OperatorError or DatabaseUnavailable says what is in the way; nothing stays behind."""
+        try:
+            await self._start()
+        except BaseException:
+            await asyncio.shield(self.stop())
+            raise
+
+    async def stop(self) -> None:
+        """Workers first, which finish what is in hand; then HTTP, the rooms, and PostgreSQL last. Harmless when called again."""
+        self._stopping = True
+        await self._close.aclose()
+
+    def end_now(self) -> None:
+        """For a second Ctrl-C: kill the children and leave; the kernel takes PostgreSQL with us."""
+        for one in self._children:
+            one.kill_now()
+        os._exit(130)
+
+    async def _start(self) -> None:
+        settings = self.settings
+        host = LOOPBACK if self.sandbox else settings.host
+        listening = self._close.enter_context(contextlib.closing(bind(host, settings.port)))
+        self.settings = settings = settings.replace(port=listening.getsockname()[1])
+
+        ground = await self._ground()
+        base = await Base.open(settings, ground, name="http")
+        self._close.push_async_callback(base.close)
+        if self.sandbox:
+            await self._open_sandbox(base)
+        self.settings = settings = base.settings
+
+        self._say("Opening the rooms")
+        front = await open_front(
+            base,
+            frozenset(HTTP_ROLES),
+            sandbox=self.inbox,
+            states=self._states,
+            pages=self._pages,
+        )
+        self._close.push_async_callback(front.close)
+        base.start()
+        server = HttpServer(front.app, [listening], stop_seconds=settings.stop_seconds)
+        self._close.push_async_callback(server.stop)
+        await self._start_children(ground, listening)
+
+        self._say("Opening the port")
+        await server.start()
+        for one in self._children:
+            await one.go()
+        self.place.announce(
+            Running(
+                os.getpid(),
+                self.url,
+                settings.port,
+                self.sandbox,
+                None if self.inbox is None else self.inbox.smtp_port,
+            )
+        )
+        self._close.callback(self.place.withdraw)
+
+    async def _ground(self) -> Ground:
+        """Claim the directory, start the database where it is ours, bring the schema up."""
+        from varsel.store import migrations
+        from varsel.store.embedded import data_lock
+
+        data = data_directory(self.settings)
+        lock = data_lock(data)
+        self._close.callback(lock.release)
+        self.place = claim(data, sandbox=self.sandbox)
+        url, direct = self.settings.database_url, self.settings.database_direct_url or None
+        if not url:
+            url = await self._start_postgres()
+        self._say("Bringing the schema up to date")
+        if not self.settings.database_url:
+            unknown = (await migrations.status(url)).unknown
+            if unknown:
+                raise PlaceError(
+                    f"The database on {data} was used by a newer Varsel (migration {max(unknown):04d}); start that one, "
+                    "or choose another --data."
+                )
+        await migrations.migrate(direct or url)
+        self._postgres_state = "ready"
+        return Ground(url, direct, str(self.place.master_key(self.settings)), self.sandbox)
+
+    async def _start_postgres(self) -> str:
+        from varsel.store.embedded import EmbeddedServer
+
+        self._say("Starting the database")
+        server = EmbeddedServer(self.place.data, on_progress=self._say)
+        await server.start()
+        self._postgres = server
+        self._close.push_async_callback(self._stop_postgres)
+        keeper = asyncio.get_running_loop().create_task(self._keep_postgres(server.dsn), name="postgres")
+        self._close.push_async_callback(_cancel, keeper)
+        return server.dsn
+
+    async def _stop_postgres(self) -> None:
+        if self._postgres is not None:
+            await self._postgres.stop()
+
+    async def _keep_postgres(self, dsn: str) -> None:
+        """Start PostgreSQL again when it dies; pools and listeners come back by themselves."""
+        from varsel.store.embedded import EmbeddedServer
+
+        while True:
+            assert self._postgres is not None
+            code = await self._postgres.wait()
+            if self._stopping:
+                return
+            self._postgres_state = "restarting"
+            log.error("PostgreSQL died", action="postgres.died", code=code)
+            await self._postgres.stop()
+            for attempt in range(1_000_000):
+                await asyncio.sleep(PAUSES[min(attempt, len(PAUSES) - 1)])
+                server = EmbeddedServer(self.place.data)
+                try:
+                    await server.start()
+                except OperatorError as error:
+                    log.error("PostgreSQL did not start", action="postgres.failed", error=str(error))
+                    continue
+                self._postgres = server
+                break
+            if self._postgres.dsn != dsn:
+                # Only where its socket had to move; everybody holds the old address.
+                log.error("PostgreSQL came back elsewhere; start Varsel again", action="postgres.moved")
+            self._postgres_state = "ready"
+            log.info("PostgreSQL runs again", action="postgres.restarted")
+
+    async def _open_sandbox(self, base: Base) -> None:
+        from varsel.sandbox.room import SandboxRoom
+
+        self._say("Opening inbox and gateway")
+        room = await SandboxRoom.open(base.settings, base.database, base.calendar, base.machine)
+        self._close.push_async_callback(room.close)
+        base.settings = room.settings(base.settings)
+        self.inbox = room
+
+    async def _start_children(self, ground: Ground, listening: socket.socket) -> None:
+        config = ground.as_config(self.settings)
+
+        def of(name: str, **more: Any) -> Callable[[], Mapping[str, Any]]:
+            return lambda: {**config, "name": name, **more}
+
+        workers = self.settings.workers
+        for number in range(1, workers + 1):
+            name = "worker" if workers == 1 else f"worker-{number}"
+            one = Child(name, child.command("worker"), of(name), output=self._output)
+            self._workers.append(one)
+            self._children.append(one)
+        descriptor = listening.fileno()
+        for number in range(2, self.settings.api_processes + 1):
+            name = f"http-{number}"
+            self._children.append(
+                Child(
+                    name,
+                    child.command("http"),
+                    of(name, socket=descriptor),
+                    passed=(descriptor,),
+                    output=self._output,
+                )
+            )
+        self._say("Starting the workers")
+        self._close.push_async_callback(self._stop_children)
+        await asyncio.gather(*(one.start() for one in self._children))
+
+    async def _stop_children(self) -> None:
+        await asyncio.gather(*(one.stop(self.settings.stop_seconds) for one in self._children))
+
+    async def _states(self) -> Mapping[str, str]:
+        return {one.name: "ready" if one.state is State.READY else str(one.state) for one in self._children}
+
+    async def _pages(self) -> Mapping[str, bytes]:
+        texts = await asyncio.gather(*(one.ask("metrics") for one in self._children))
+        return {
+            one.name: text.encode()
+            for one, text in zip(self._children, texts, strict=True)
+            if text is not None
+        }
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
