@@ -251,6 +251,18 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting(
         "token_cookie", "text", "AltinnStudioRuntime", "Cookie that may carry the Altinn token of a browser."
     ),
+    Setting(
+        "strict_grants",
+        "flag",
+        False,
+        "Refuses token grants with claims that the identity reference does not name.",
+    ),
+    Setting(
+        "enterprise_ca_file",
+        "text",
+        "",
+        "PEM file of the issuers whose enterprise certificates may sign grants; empty trusts none.",
+    ),
     Setting("require_jti", "flag", True, "Demands jti in token grants."),
     Setting(
         "token_rate", "number", 6000, "Token requests a minute from one address or client; 0 sets no limit."
@@ -335,6 +347,8 @@ class Settings:
     strict_imitation: bool
     token_cookie: str
     require_jti: bool
+    strict_grants: bool
+    enterprise_ca_file: str
     token_rate: int
     smtp_inbox_port: int
     sms_gateway_port: int
