@@ -42,17 +42,19 @@ create table calendar (
 );
 insert into calendar default values;
 
--- What the sandbox inbox and the gateway simulator received.
+-- What the sandbox inbox and the gateway simulator received. Kept as it came and read afterwards, so that an
+-- acknowledgement does not wait for the reading of MIME: `body` is null until then.
 create table sandbox_message (
-    id          uuid        primary key,
+    id          uuid        primary key,               -- UUIDv7: the order of arrival, whatever the calendar said
     channel     text        not null check (channel in ('email', 'sms')),
-    recipient   text        not null,
+    recipient   text        not null,                  -- an address as it came; a number as +47…
     sender      text        not null,
     subject     text,
-    body        text        not null,
+    body        text,                                  -- the text part of a mail, the text of an SMS
     html        text,
     raw         bytea,
     details     jsonb       not null default '{}',
-    received_at timestamptz not null default clock_timestamp()
+    received_at timestamptz not null                   -- calendar clock
 );
-create index sandbox_message_recipient on sandbox_message (channel, recipient);
+create index sandbox_message_recipient on sandbox_message (channel, lower(recipient), id);
+create index sandbox_message_unread on sandbox_message (id) where body is null;

@@ -1,0 +1,126 @@
+"""What the sandbox received, as JSON for tests: `/sandbox/api/messages`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal, get_args
+from urllib.parse import parse_qsl
+
+import msgspec
+from msgspec import Meta
+
+from varsel.runtime.endpoints import Call, Endpoint, Policy, Reply
+from varsel.runtime.errors import ValidationProblem
+from varsel.runtime.problems import pretty
+from varsel.runtime.times import wire_time
+from varsel.sandbox.messages import Channel, Message, Messages
+
+PATH: Final = "/sandbox/api/messages"
+
+
+class ReceivedMessage(msgspec.Struct, rename={"sender": "from", "received_at": "receivedAt"}):
+    """A message that the sandbox received."""
+
+    id: Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
+    channel: Literal["email", "sms"]
+    to: Annotated[
+        str,
+        Meta(description="Address as it came; a number with `+` and country code.", examples=["+4799999999"]),
+    ]
+    sender: Annotated[str, Meta(description="From header of an e-mail, sender of an SMS.")]
+    subject: Annotated[str | None, Meta(description="Null for an SMS.")]
+    body: Annotated[str, Meta(description="Text as the recipient sees it; the HTML part where there is one.")]
+    received_at: Annotated[
+        str,
+        Meta(
+            description="Calendar time of the sandbox, UTC, ISO 8601 with `Z`.",
+            examples=["2031-03-14T08:00:41.5Z"],
+            extra_json_schema={"format": "date-time"},
+        ),
+    ]
+
+
+_PARAMETERS: Final = (
+    {
+        "name": "channel",
+        "in": "query",
+        "schema": {"type": "string", "enum": ["email", "sms"]},
+        "description": "Only this channel.",
+    },
+    {
+        "name": "to",
+        "in": "query",
+        "schema": {"type": "string"},
+        "description": "Only this recipient. Letter case does not matter; a number may be written with `+`, `00` or spaces.",
+    },
+)
+
+ENDPOINTS: Final = (
+    Endpoint(
+        "GET",
+        PATH,
+        "get_messages",
+        Policy.OPEN,
+        "Received messages",
+        responses={200: list[ReceivedMessage]},
+        problems=(400,),
+        internal=True,
+        description="What the sandbox's inbox and SMS gateway received, oldest first; kept over restarts.",
+        parameters=_PARAMETERS,
+    ),
+    Endpoint(
+        "DELETE",
+        PATH,
+        "delete_messages",
+        Policy.OPEN,
+        "Empty the inbox",
+        responses={204: None},
+        problems=(400,),
+        internal=True,
+        description="Forgets received messages: all of them, or those of a channel or recipient.",
+        parameters=_PARAMETERS,
+    ),
+)
+
+
+def wanted(query: bytes) -> tuple[Channel | None, str]:
+    """Read `channel` and `to`; ValidationProblem for a channel that does not exist."""
+    given: dict[str, str] = {}
+    for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True, errors="replace"):
+        given.setdefault(name.lower(), value)
+    channel = given.get("channel", "").strip().lower()
+    to = given.get("to", "").replace("\0", "")
+    if not channel:
+        return None, to
+    for known in get_args(Channel):
+        if channel == known:
+            return known, to
+    raise ValidationProblem({"channel": ["Must be email or sms."]})
+
+
+def shown(message: Message) -> ReceivedMessage:
+    return ReceivedMessage(
+        id=str(message.id),
+        channel=message.channel,
+        to=message.to,
+        sender=message.sender,
+        subject=message.subject,
+        body=message.body if message.html is None else message.html,
+        received_at=wire_time(message.received_at),
+    )
+
+
+class Routes:
+    """Answers of the endpoints above."""
+
+    def __init__(self, messages: Messages) -> None:
+        self._messages = messages
+
+    async def get_messages(self, call: Call) -> Reply:
+        channel, to = wanted(call.query)
+        found = await self._messages.find(channel, to)
+        return Reply(200, pretty([shown(message) for message in found]))
+
+    async def delete_messages(self, call: Call) -> Reply:
+        channel, to = wanted(call.query)
+        await self._messages.empty(channel, to)
+        return Reply(204, content_type=None)
