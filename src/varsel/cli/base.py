@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from varsel.runtime.clock import ShiftedCalendar, SystemMachine
 from varsel.runtime.errors import OperatorError
 from varsel.runtime.settings import BY_NAME, Settings
+from varsel.sandbox import clock
+from varsel.sandbox.clock import FollowedCalendar
 from varsel.store.database import Database, Listener
 from varsel.store.secrets import MasterKey
 
-SHIFT = "select shift from calendar"
 SEALED = "select exists (select from signing_key)"
 
 
@@ -46,8 +45,10 @@ class Base:
         settings: Settings,
         ground: Ground,
         database: Database,
+        *,
         listener: Listener,
         master_key: MasterKey,
+        calendar: ShiftedCalendar,
     ) -> None:
         self.settings = settings
         self.sandbox = ground.sandbox
@@ -55,9 +56,7 @@ class Base:
         self.listener = listener
         self.master_key = master_key
         self.machine = SystemMachine()
-        self.calendar = ShiftedCalendar(self.machine)
-        self._shifted = asyncio.Event()
-        self._follower: asyncio.Task[None] | None = None
+        self.calendar = calendar
 
     @classmethod
     async def open(cls, settings: Settings, ground: Ground, *, name: str) -> Base:
@@ -70,44 +69,36 @@ class Base:
         )
         try:
             key = await _master_key(database, Path(ground.master_key))
-            base = cls(settings, ground, database, Listener(database.direct_url), key)
-            await base._read_shift()
+            listener = Listener(database.direct_url)
+            calendar = await _calendar(database, listener, sandbox=ground.sandbox)
         except BaseException:
             await database.close()
             raise
-        base.listener.on("clock", base._shifted.set)
-        return base
+        return cls(settings, ground, database, listener=listener, master_key=key, calendar=calendar)
 
     def start(self) -> None:
         """Begin to listen, after every room has said what it listens for."""
         self.listener.start()
-        self._follower = asyncio.get_running_loop().create_task(self._follow_shift(), name="calendar")
 
     async def close(self) -> None:
-        if self._follower is not None:
-            self._follower.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._follower
+        if isinstance(self.calendar, FollowedCalendar):
+            await self.calendar.close()
         await self.listener.stop()
         await self.database.close()
 
-    async def _read_shift(self) -> None:
-        shift = await self.database.fetchval(SHIFT) or timedelta(0)
-        if shift and not self.sandbox:
+
+async def _calendar(database: Database, listener: Listener, *, sandbox: bool) -> ShiftedCalendar:
+    """The calendar of this process: in a sandbox it follows the one in the database, elsewhere it is the machine's."""
+    if not sandbox:
+        if await clock.show(database):
             raise OperatorError(
                 "This database belongs to a sandbox whose calendar was moved; production never runs on it."
             )
-        self.calendar.shift = shift
-
-    async def _follow_shift(self) -> None:
-        from varsel.runtime.errors import DatabaseUnavailable
-
-        while True:
-            await self._shifted.wait()
-            self._shifted.clear()
-            # The wake-up comes again when the connection does.
-            with contextlib.suppress(DatabaseUnavailable):
-                await self._read_shift()
+        return ShiftedCalendar(SystemMachine())
+    calendar = await FollowedCalendar.open(SystemMachine(), database, listener)
+    # What waits for a moment looks again when this process knows the new time.
+    calendar.on_change(lambda: database.wake("due", "ready"))
+    return calendar
 
 
 async def _master_key(database: Database, path: Path) -> MasterKey:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from varsel.cli.base import Base
 from varsel.runtime.asgi import Api, ASGIApp
 from varsel.runtime.endpoints import Bound
-from varsel.runtime.errors import DatabaseUnavailable, OperatorError
+from varsel.runtime.errors import DatabaseUnavailable
 from varsel.runtime.metrics import RequestMeter, merge, render
 from varsel.runtime.site import READY, Site
 
@@ -30,19 +30,15 @@ def channels(base: Base) -> list[Channel]:
     from datetime import UTC, datetime
 
     from varsel.channels.registry import open_channels
-    from varsel.channels.urls import ProviderUrlError
 
     settings, machine = base.settings, base.machine
-    try:
-        return open_channels(
-            settings.email_url,
-            settings.sms_url,
-            base.calendar.now,
-            wall=lambda: datetime.fromtimestamp(machine.time(), UTC),
-            smtp_connections=settings.smtp_connections,
-        )
-    except ProviderUrlError as error:
-        raise OperatorError(str(error)) from None
+    return open_channels(
+        settings.email_url,
+        settings.sms_url,
+        base.calendar.now,
+        wall=lambda: datetime.fromtimestamp(machine.time(), UTC),
+        smtp_connections=settings.smtp_connections,
+    )
 
 
 def outbound(base: Base) -> GuardedClient:
@@ -91,7 +87,6 @@ async def open_front(
             mounts |= dict.fromkeys(IDENTITY_PATHS, identity.app)
         if sandbox is not None:
             bound += sandbox.bound
-            mounts |= sandbox.mounts
 
         async def all_states() -> Mapping[str, str]:
             found = {"database": await _database_state(base)}

@@ -73,23 +73,6 @@ def progress() -> Iterator[Progress]:
         shown.done()
 
 
-def duration(text: str) -> float:
-    """Seconds of `7d`, `36h`, `90m`, `45s` or a sum of them such as `1d12h`; ValueError otherwise."""
-    units = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
-    seconds, number = 0.0, ""
-    for sign in text.strip().lower():
-        if sign.isdigit() or sign == ".":
-            number += sign
-        elif sign in units and number:
-            seconds += float(number) * units[sign]
-            number = ""
-        elif not sign.isspace():
-            raise ValueError(text)
-    if number or not text.strip():
-        raise ValueError(text)
-    return seconds
-
-
 def spell(seconds: float) -> str:
     """A duration in words: `7 days`, `1 day 12 hours`, `0 seconds`."""
     left = int(abs(seconds))

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import os
 import socket
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 import structlog
 
@@ -33,6 +35,27 @@ log = structlog.get_logger("varsel.world")
 LOOPBACK: Final = "127.0.0.1"
 #: Seconds between two starts of a PostgreSQL that died.
 PAUSES: Final = (0.0, 1.0, 2.0, 5.0, 10.0)
+
+
+def keep_on_loopback(settings: Settings) -> None:
+    """Refuse providers beyond this machine in a sandbox whose owner has not said that it may really send."""
+    if settings.sandbox_real_sending:
+        return
+    for variable, urls in (("VARSEL_EMAIL_URL", settings.email_url), ("VARSEL_SMS_URL", settings.sms_url)):
+        for url in urls.split():
+            host = urlsplit(url).hostname or ""
+            if host != "localhost" and not _is_loopback(host):
+                raise OperatorError(
+                    f"{variable} names a provider beyond this machine, and a sandbox sends to none; "
+                    "set VARSEL_SANDBOX_REAL_SENDING=1 if it really should."
+                )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class World:
@@ -193,12 +216,14 @@ class World:
             log.info("PostgreSQL runs again", action="postgres.restarted")
 
     async def _open_sandbox(self, base: Base) -> None:
-        from varsel.sandbox.room import SandboxRoom
+        from varsel.sandbox.room import SandboxRoom, with_report_credentials
 
         self._say("Opening inbox and gateway")
-        room = await SandboxRoom.open(base.settings, base.database, base.calendar, base.machine)
+        keep_on_loopback(base.settings)
+        settings = with_report_credentials(base.settings, base.master_key)
+        room = await SandboxRoom.open(settings, base.database, base.calendar, base.machine)
         self._close.push_async_callback(room.close)
-        base.settings = room.settings(base.settings)
+        base.settings = room.with_providers(settings)
         self.inbox = room
 
     async def _start_children(self, ground: Ground, listening: socket.socket) -> None:
