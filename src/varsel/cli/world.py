@@ -80,6 +80,7 @@ class World:
         self._postgres_state = "starting"
         self._stopping = False
         self.place: Place
+        self.database_url = ""
         self.inbox: SandboxRoom | None = None
 
     @property
@@ -112,6 +113,7 @@ class World:
         self.settings = settings = settings.replace(port=listening.getsockname()[1])
 
         ground = await self._ground()
+        self.database_url = ground.url
         base = await Base.open(settings, ground, name="http")
         self._close.push_async_callback(base.close)
         if self.sandbox:
