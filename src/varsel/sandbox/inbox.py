@@ -177,25 +177,24 @@ class SmtpInbox:
         return DeliveryNotice(envelope.sender, envelope.envelope_id, fate.notice, status, message)
 
     async def _deliver(self, notice: DeliveryNotice) -> None:
-        if self._bounces is None:
-            if self._on_dsn is not None:
-                await self._on_dsn(notice)
-            return
-        host, _, port = self._bounces.rpartition(":")
         for wait in (*_RETRIES, None):
-            with suppress(OSError, aiosmtplib.SMTPException):
-                await aiosmtplib.send(
-                    notice.message,
-                    sender="",  # RFC 3464 2: the null sender, so that a notice never causes a notice
-                    recipients=[notice.to],
-                    hostname=host.strip("[]"),
-                    port=int(port),
-                    start_tls=False,
-                    local_hostname="inbox.varsel.localhost",
-                )
+            with suppress(Exception):  # whoever takes notices may be starting, or its database away
+                if self._bounces is not None:
+                    await _send_notice(notice, self._bounces)
+                elif self._on_dsn is not None:
+                    await self._on_dsn(notice)
                 return
             if wait is not None:
                 await self._sleep(wait)
+
+
+async def _send_notice(notice: DeliveryNotice, bounces: str) -> None:
+    """Over SMTP with the null sender (RFC 3464 2), so that a notice never causes a notice."""
+    host, _, port = bounces.rpartition(":")
+    async with aiosmtplib.SMTP(
+        hostname=host.strip("[]"), port=int(port), start_tls=False, local_hostname="inbox.varsel.localhost"
+    ) as client:
+        await client.sendmail("", [notice.to], notice.message)
 
 
 def compose_notice(

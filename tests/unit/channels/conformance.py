@@ -6,7 +6,7 @@ The subclass gives a fixture `far`: a provider on loopback that fails on purpose
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Literal, Protocol
@@ -55,6 +55,10 @@ def sms(to: str = "+4740000000", **values: object) -> SmsMessage:
         "validity": timedelta(hours=48),
     }
     return SmsMessage(**(given | values))
+
+
+def start(sending: Coroutine[None, None, None]) -> asyncio.Task[None]:
+    return asyncio.get_running_loop().create_task(sending)
 
 
 class Far(Protocol):
@@ -197,12 +201,12 @@ class Conformance:
     async def test_cancelled_while_waiting_for_a_slot(self, far: Far) -> None:
         gate = asyncio.Event()
         first = Engine(gate=gate)
-        busy = asyncio.create_task(
+        busy = start(
             far.channel.send([far.message("ordinary") for _ in range(100)], first.intend, first.settle)
         )
         await until(lambda: first.asking)
         second = Engine()
-        waiting = asyncio.create_task(
+        waiting = start(
             far.channel.send([far.message("ordinary") for _ in range(2)], second.intend, second.settle)
         )
         await asyncio.sleep(0)
@@ -218,7 +222,7 @@ class Conformance:
     async def test_cancelled_while_the_intent_is_committed(self, far: Far) -> None:
         gate = asyncio.Event()
         engine, message = Engine(gate=gate), far.message("ordinary")
-        task = asyncio.create_task(far.channel.send([message], engine.intend, engine.settle))
+        task = start(far.channel.send([message], engine.intend, engine.settle))
         await until(lambda: engine.asking)
         task.cancel()
         gate.set()
@@ -231,7 +235,7 @@ class Conformance:
 
     async def test_cancelled_after_the_handover_is_unknown(self, far: Far) -> None:
         engine, message = Engine(), far.message("slow")
-        task = asyncio.create_task(far.channel.send([message], engine.intend, engine.settle))
+        task = start(far.channel.send([message], engine.intend, engine.settle))
         await asyncio.wait_for(far.held.wait(), 10)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -241,7 +245,7 @@ class Conformance:
     async def test_an_instant_message_passes_a_large_send(self, far: Far) -> None:
         gate = asyncio.Event()
         large = Engine(gate=gate)
-        busy = asyncio.create_task(
+        busy = start(
             far.channel.send([far.message("ordinary") for _ in range(200)], large.intend, large.settle)
         )
         await until(lambda: large.asking)

@@ -65,6 +65,7 @@ def _text(subtype: str, body: str, marker: str) -> bytes:
     """A text part with its headers. Text that holds the marker of the boundaries is encoded, so it cannot end its part."""
     text = body if "\n" not in body and "\r" not in body else _LINE_ENDS.sub("\r\n", body)
     data = text.encode("utf-8", "replace")
+    beyond = len(data) - len(text)
     if not data.endswith(b"\r\n"):
         data += b"\r\n"
     clean = not data.translate(None, _TEXT_OCTETS)
@@ -73,7 +74,7 @@ def _text(subtype: str, body: str, marker: str) -> bytes:
             subtype.encode(),
             data,
         )
-    if (len(data) - len(text)) * _BASE64_FROM > len(data) or marker in body:
+    if beyond * _BASE64_FROM > len(data) or marker in body:
         encoding, data = b"base64", _base64(data)
     else:
         # Ends in CRLF, so the encoder writes its own line ends as CRLF too.
@@ -157,7 +158,7 @@ def _unstructured(name: str, value: str) -> str:
     """A whole header line of free text, folded (RFC 5322 2.2.3) or in encoded words (RFC 2047) where it must be."""
     if not value.isprintable():
         value = _HEADER_CONTROLS.sub(" ", value)
-    if value.isascii() and "=?" not in value and value.isprintable():
+    if value.isascii() and "=?" not in value and value.isprintable() and value == value.strip():
         if len(name) + 2 + len(value) <= _FOLD_AT:
             return f"{name}: {value}\r\n"
         folded = _folded(name, value)
@@ -168,7 +169,7 @@ def _unstructured(name: str, value: str) -> str:
 
 def _folded(name: str, value: str) -> str | None:
     """ASCII text broken before single spaces; None where that would change it or leave a line too long."""
-    if "  " in value or value != value.strip():
+    if "  " in value:
         return None  # a fold inside a run of spaces could leave a line of white space only (RFC 5322 3.2.2)
     lines = [f"{name}:"]
     for word in value.split(" "):

@@ -44,6 +44,10 @@ _BLOCKS = frozenset(
     ]
 )
 _APART = frozenset({"blockquote", "h1", "h2", "h3", "h4", "h5", "h6", "ol", "p", "pre", "table", "ul"})
+_LINE, _APART_MARK = (
+    "\v",
+    "\f",
+)  # a new line, a new paragraph; white space of the source never leaves these behind
 _LINKS = ("http://", "https://", "mailto:", "tel:")
 
 
@@ -61,7 +65,7 @@ class _Reader(HTMLParser):
         elif tag == "br":
             self.parts.append("\n")
         elif tag == "li":
-            self.parts.append("\n- ")
+            self.parts.append(_LINE + "- ")
         elif tag in ("td", "th"):
             self.parts.append(" ")
         elif tag == "img":
@@ -69,7 +73,7 @@ class _Reader(HTMLParser):
         elif tag == "a":
             self._links.append(((dict(attrs).get("href") or "").strip(), len(self.parts)))
         elif tag in _BLOCKS:
-            self.parts.append("\n\n" if tag in _APART else "\n")
+            self.parts.append(_APART_MARK if tag in _APART else _LINE)
             self._preformatted += tag == "pre"
 
     def handle_endtag(self, tag: str) -> None:
@@ -81,13 +85,17 @@ class _Reader(HTMLParser):
             if href.lower().startswith(_LINKS) and href not in (shown, "mailto:" + shown, "tel:" + shown):
                 self.parts.append(f" ({href})" if shown else href)
         elif tag in _BLOCKS:
-            self.parts.append("\n\n" if tag in _APART else "\n")
+            self.parts.append(_APART_MARK if tag in _APART else _LINE)
             if tag == "pre":
                 self._preformatted = max(0, self._preformatted - 1)
 
     def handle_data(self, data: str) -> None:
         if not self._unseen:
-            self.parts.append(data if self._preformatted else re.sub(r"\s+", " ", data))
+            self.parts.append(
+                data.replace("\f", " ").replace("\v", " ")
+                if self._preformatted
+                else re.sub(r"\s+", " ", data)
+            )
 
 
 @lru_cache(maxsize=64)
@@ -100,5 +108,10 @@ def plain_text(html: str) -> str:
     reader.feed(html)
     reader.close()
     text = "".join(reader.parts).replace("\xa0", " ")
-    text = re.sub(r" *\n *", "\n", re.sub(r"[ \t]+", " ", text))
-    return re.sub(r"\n{3,}", "\n\n", text).strip()
+    text = re.sub(r"[ \t]+", " ", text)
+    return re.sub(r"[ \f\v\n]*[\f\v\n][ \f\v\n]*", _line_end, text).strip()
+
+
+def _line_end(found: re.Match[str]) -> str:
+    marks = found.group()
+    return "\n\n" if _APART_MARK in marks or marks.count("\n") > 1 else "\n"

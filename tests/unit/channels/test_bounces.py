@@ -1,0 +1,164 @@
+"""Return addresses, delivery status notifications, and what replies mean."""
+
+from __future__ import annotations
+
+from uuid import UUID, uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from varsel.channels.email.bounces import (
+    ReturnAddress,
+    bounce_address,
+    read_bounce_address,
+    read_delivery_status,
+    status_fields,
+    without_addresses,
+)
+from varsel.channels.email.receiver import Envelope, Recipient
+from varsel.channels.email.replies import Reply, Stage, judge
+from varsel.channels.model import Permanent, Temporary
+from varsel.sandbox.inbox import compose_notice
+
+KEY = b"k" * 32
+DOMAIN = "bounce.example.org"
+
+
+@given(st.uuids())
+def test_there_and_back(notification_id: UUID) -> None:
+    address = bounce_address(notification_id, DOMAIN, KEY)
+    local, _, domain = address.partition("@")
+    assert domain == DOMAIN
+    assert len(local) <= 64
+    assert local.isascii()
+    assert local.replace("-", "").isalnum()
+    for form in (address, address.upper(), f"<{address}>", f" {address} "):
+        assert read_bounce_address(form, DOMAIN, KEY) == notification_id
+
+
+def test_a_forged_address_is_not_ours() -> None:
+    address = bounce_address(uuid4(), DOMAIN, KEY)
+    local = address.partition("@")[0]
+    other = bounce_address(uuid4(), DOMAIN, KEY)
+    assert read_bounce_address(address, DOMAIN, b"x" * 32) is None
+    assert read_bounce_address(address, "other.example.org", KEY) is None
+    for position in range(2, len(local)):
+        forged = local[:position] + ("a" if local[position] != "a" else "b") + local[position + 1 :]
+        read = read_bounce_address(f"{forged}@{DOMAIN}", DOMAIN, KEY)
+        # The last letter of base32 has bits that say nothing.
+        assert read is None or position == len(local) - 1
+    mixed = local[:20] + other[20:]
+    assert read_bounce_address(mixed, DOMAIN, KEY) is None
+
+
+@given(st.text(max_size=80))
+def test_any_text_is_no_return_address(text: str) -> None:
+    assert read_bounce_address(text + "@" + DOMAIN, DOMAIN, KEY) is None
+    assert read_bounce_address(text, DOMAIN, KEY) is None
+
+
+@pytest.mark.parametrize(("action", "result"), [("delivered", "Delivered"), ("failed", "Failed_Bounced")])
+def test_a_notice_is_read(action: str, result: str) -> None:
+    notification_id = uuid4()
+    to = bounce_address(notification_id, DOMAIN, KEY)
+    envelope = Envelope("", "", to, envelope_id=notification_id.hex, content=b"Subject: x\r\n\r\nbody\r\n")
+    notice = compose_notice(
+        envelope, Recipient("kari@example.org"), action, "2.1.5" if action == "delivered" else "5.1.1"
+    )
+    status = read_delivery_status(notice, to, ReturnAddress(DOMAIN, KEY))
+    assert status is not None
+    assert (status.notification_id, status.action, status.result) == (notification_id, action, result)
+    assert "kari" not in status.diagnostic
+    assert read_delivery_status(notice, "someone@" + DOMAIN, ReturnAddress(DOMAIN, KEY)) is None
+
+
+def report(action: str, status: str) -> bytes:
+    return (
+        'Content-Type: multipart/report; report-type=delivery-status; boundary="b"\r\n\r\n'
+        "--b\r\nContent-Type: text/plain\r\n\r\nx\r\n"
+        "--b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; x\r\n\r\n"
+        f"Final-Recipient: rfc822;kari@example.org\r\nAction: {action}\r\nStatus: {status}\r\n"
+        "Diagnostic-Code: smtp; 550 5.1.1 <kari@example.org> unknown\r\n\r\n--b--\r\n"
+    ).encode()
+
+
+@pytest.mark.parametrize(
+    ("action", "status", "result"),
+    [
+        ("failed", "5.1.1", "Failed_Bounced"),
+        ("Failed", "5.1.3 (bad syntax)", "Failed_InvalidEmailFormat"),
+        ("delayed", "4.4.1", None),
+        ("relayed", "2.1.9", None),
+        ("expanded", "2.1.5", "Delivered"),
+        ("delivered (x)", "2.0.0", "Delivered"),
+    ],
+)
+def test_actions(action: str, status: str, result: str | None) -> None:
+    to = bounce_address(uuid4(), DOMAIN, KEY)
+    read = read_delivery_status(report(action, status), to, ReturnAddress(DOMAIN, KEY))
+    assert read is not None
+    assert read.result == result
+    assert "kari" not in read.diagnostic
+
+
+@pytest.mark.parametrize(
+    "octets", [b"", b"Subject: out of office\r\n\r\nbye\r\n", report("invented", "5.0.0"), b"\xff" * 100]
+)
+def test_what_says_nothing(octets: bytes) -> None:
+    assert status_fields(octets) is None
+
+
+@given(st.binary(max_size=400))
+def test_any_bytes_are_read(octets: bytes) -> None:
+    status_fields(octets)
+    status_fields(report("failed", "5.1.1")[:200] + octets)
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "stage", "expected"),
+    [
+        (421, "4.3.2 closing", "mail", "provider"),
+        (450, "4.2.0 busy", "rcpt", "message"),
+        (451, "4.7.1 greylisted", "rcpt", "message"),
+        (451, "4.3.0 trouble", "content", "provider"),
+        (452, "4.5.3 too many", "rcpt", "message"),
+        (452, "storage", "mail", "provider"),
+        (454, "4.7.0 no auth now", "mail", "provider"),
+        (530, "5.7.0 authenticate", "mail", "provider"),
+        (535, "5.7.8 bad", "mail", "provider"),
+        (550, "5.7.8 odd", "rcpt", "provider"),
+        (550, "5.1.1 unknown", "rcpt", "Failed_Bounced"),
+        (550, "unknown", "rcpt", "Failed_Bounced"),
+        (550, "5.2.1 disabled", "rcpt", "Failed_Bounced"),
+        (552, "5.2.2 full", "rcpt", "Failed_Bounced"),
+        (550, "5.1.3 bad address", "rcpt", "Failed_InvalidEmailFormat"),
+        (501, "what", "rcpt", "Failed_InvalidEmailFormat"),
+        (553, "bad name", "rcpt", "Failed_InvalidEmailFormat"),
+        (550, "5.7.1 relaying denied", "rcpt", "Failed"),
+        (550, "5.1.8 sender", "mail", "Failed"),
+        (552, "5.3.4 too big", "mail", "Failed_PayloadTooLarge"),
+        (552, "too big", "content", "Failed_PayloadTooLarge"),
+        (523, "too big", "content", "Failed_PayloadTooLarge"),
+        (550, "5.1.1 unknown", "content", "Failed_Bounced"),
+        (554, "5.7.1 spam", "content", "Failed"),
+        (554, "5.7.1-odd", "content", "Failed"),
+        (550, "4.2.2 wrong class", "rcpt", "Failed_Bounced"),
+    ],
+)
+def test_replies(code: int, text: str, stage: Stage, expected: str) -> None:
+    outcome = judge(Reply(code, text), stage)
+    if code < 500 or expected == "provider":
+        assert isinstance(outcome, Temporary)
+        assert outcome.scope == expected
+    else:
+        assert isinstance(outcome, Permanent)
+        assert outcome.result == expected
+
+
+def test_addresses_leave_the_sentences_of_providers() -> None:
+    assert (
+        without_addresses("<kari@example.org>: unknown,\r\nask åse@x.no")
+        == "[address]: unknown, ask [address]"
+    )
+    assert len(without_addresses("x " * 1000)) <= 300

@@ -1,0 +1,115 @@
+"""Counting parts at every edge (docs/reference/delivery.md 7.10 and 13 no. 19)."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from varsel.channels.sms.parts import (
+    GSM_BASIC,
+    GSM_EXTENSION,
+    LINK,
+    STANDARD,
+    PartLimits,
+    count_parts,
+    truncate,
+    will_be_truncated,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "standard", "link"),
+    [
+        ("", "GSM-7", 1, 1),
+        ("a" * 160, "GSM-7", 1, 1),
+        ("a" * 161, "GSM-7", 2, 2),
+        ("a" * 268, "GSM-7", 2, 2),
+        ("a" * 269, "GSM-7", 2, 3),
+        ("a" * 306, "GSM-7", 2, 3),
+        ("a" * 307, "GSM-7", 3, 3),
+        ("æøåÆØÅ" + "a" * 154, "GSM-7", 1, 1),
+        ("€" * 80, "GSM-7", 1, 1),
+        ("€" * 80 + "a", "GSM-7", 2, 2),
+        ("č" * 70, "UCS-2", 1, 1),
+        ("č" * 71, "UCS-2", 2, 2),
+        ("č" * 134, "UCS-2", 2, 2),
+        ("č" * 135, "UCS-2", 3, 3),
+        ("č" * 67 + "a", "UCS-2", 1, 1),
+        ("😀" * 35, "UCS-2", 1, 1),
+        ("😀" * 36, "UCS-2", 2, 2),
+        ("a\u00a0b", "UCS-2", 1, 1),
+    ],
+)
+def test_edges(text: str, encoding: str, standard: int, link: int) -> None:
+    assert (count_parts(text).encoding, count_parts(text).count) == (encoding, standard)
+    assert count_parts(text, LINK).count == link
+
+
+def test_an_extension_character_is_not_split() -> None:
+    # 152 + the first half of € would fill 153; it moves to the next part whole.
+    assert count_parts("a" * 152 + "€" + "a" * 151).count == 2
+    assert count_parts("a" * 152 + "€" + "a" * 152).count == 3
+    assert count_parts("a" * 305 + "€").units == 307
+
+
+def test_a_surrogate_pair_is_not_split() -> None:
+    assert count_parts("č" * 66 + "😀" + "č" * 65).count == 2
+    assert count_parts("č" * 66 + "😀" + "č" * 66).count == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("a" * 2144, 2144),
+        ("a" * 2145, 2144),
+        ("č" * 1072, 1072),
+        ("č" * 1073, 1072),
+        ("€" * 1072, 1072),
+        ("€" * 1073, 1072),
+        ("😀" * 528, 528),
+        ("😀" * 529, 528),
+    ],
+)
+def test_beyond_sixteen_parts(text: str, kept: int) -> None:
+    parts = count_parts(text, LINK)
+    assert parts.count == 16
+    assert parts.kept == kept
+    assert parts.truncated is will_be_truncated(text) is (kept < len(text))
+    assert truncate(text) == text[:kept]
+    assert not count_parts(text).truncated
+
+
+def test_a_cut_text_may_say_less_than_ucs2_needs() -> None:
+    assert count_parts(truncate("č" * 1073), LINK).count == 16
+
+
+def test_the_alphabet() -> None:
+    assert len(GSM_BASIC) == 127  # 128 less the escape
+    assert len(GSM_EXTENSION) == 10
+    assert not GSM_BASIC & GSM_EXTENSION
+
+
+@given(st.text(alphabet=st.sampled_from("aå€[č😀\n"), max_size=600), st.integers(1, 5))
+def test_counting_agrees_with_packing_one_by_one(text: str, most: int) -> None:
+    limits = PartLimits(20, 15, 10, 7, most)
+    parts = count_parts(text, limits)
+    single, part = (20, 15) if parts.encoding == "GSM-7" else (10, 7)
+
+    def size(character: str) -> int:
+        if parts.encoding == "GSM-7":
+            return 2 if character in GSM_EXTENSION else 1
+        return len(character.encode("utf-16-be")) // 2
+
+    assert parts.units == sum(map(size, text))
+    count, used, kept = 1, 0, len(text)
+    if parts.units > single:
+        for position, character in enumerate(text):
+            if used + size(character) > part:
+                if count == most:
+                    kept = position
+                    break
+                count, used = count + 1, 0
+            used += size(character)
+    assert (parts.count, parts.kept) == (count, kept)
+    assert STANDARD.most == 255
