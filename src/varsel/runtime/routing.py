@@ -115,6 +115,8 @@ class RouteTable:
             if route is not None:
                 return route, _NO_PARAMETERS, ()
         allowed = set(exact) if exact is not None else set()
+        if not path.startswith("/"):
+            return None, _NO_PARAMETERS, ()  # `OPTIONS *`
         segments = path.split("/")[1:]
         if segments[-1] == "" and len(segments) > 1:
             segments.pop()

@@ -45,6 +45,7 @@ LINGER_SECONDS: Final = 10.0
 #: Seconds in which requests that cross with a stop are still answered.
 CROSSING_SECONDS: Final = 0.1
 _TICK: Final = 1.0
+_BACKLOG: Final = 2048
 
 
 class _HeadTooLongError(Exception):
@@ -339,14 +340,17 @@ class HttpServer:
         def connection() -> Connection:
             return Connection(config, state, {}, loop)
 
-        self._tick()
         for listener in self._sockets:
             try:
-                self._listeners.append(await loop.create_server(connection, sock=listener, backlog=2048))
+                # Not left to create_server: a loop of uvloop in which it failed cannot be closed.
+                listener.listen(_BACKLOG)
             except OSError as error:
                 host, port = listener.getsockname()[:2]
                 await self.stop()
                 raise _cannot_listen(error, host, port) from None
+        self._tick()
+        for listener in self._sockets:
+            self._listeners.append(await loop.create_server(connection, sock=listener, backlog=_BACKLOG))
 
     def _tick(self) -> None:
         state = self._state

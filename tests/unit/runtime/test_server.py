@@ -1,0 +1,415 @@
+"""The HTTP server on real sockets: heads and bodies that are too long or too slow, pipelining, and the stop."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import socket
+
+import pytest
+import uvloop
+
+from tests.support.polling import until
+from varsel.runtime.errors import OperatorError
+from varsel.runtime.server import HEAD_LIMIT, HttpServer, Limits, bind
+
+
+class App:
+    """Answers with the length of the body and the number of Authorization headers; holds paths under /hold."""
+
+    def __init__(self) -> None:
+        self.release = asyncio.Event()
+        self.waiting = 0
+        self.left = 0
+
+    async def __call__(self, scope, receive, send):
+        size, seen = 0, 0
+        if scope["path"] == "/early":
+            await self._say(send, 401, b"")
+            return
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                self.left += 1
+                return
+            size += len(message["body"])
+            if not message["more_body"]:
+                break
+        if scope["path"].startswith("/hold"):
+            self.waiting += 1
+            await self.release.wait()
+        seen = sum(name == b"authorization" for name, _ in scope["headers"])
+        await self._say(send, 200, f"{scope['path']} {size} {seen}".encode())
+
+    async def _say(self, send, status, body):
+        headers = [(b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+class Served:
+    def __init__(self, server: HttpServer, app: App) -> None:
+        self.server, self.app, self.port = server, app, server.ports[0]
+
+    async def open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection("127.0.0.1", self.port)
+
+    async def say(self, *parts: bytes, end: bool = True) -> bytes:
+        """Send, then read everything until the server closes."""
+        reader, writer = await self.open()
+        for part in parts:
+            writer.write(part)
+            await writer.drain()
+        if end:
+            writer.write_eof()
+        answer = await asyncio.wait_for(reader.read(), 10)
+        writer.close()
+        await writer.wait_closed()
+        return answer
+
+
+class Stage:
+    """Starts servers and stops them at the end of a test."""
+
+    def __init__(self) -> None:
+        self._servers: list[HttpServer] = []
+
+    async def __call__(self, **options) -> Served:
+        limits = Limits(**{name: options.pop(name) for name in list(options) if name in Limits.__slots__})
+        app = App()
+        server = HttpServer(app, [bind("127.0.0.1", 0)], limits=limits, **options)
+        await server.start()
+        self._servers.append(server)
+        return Served(server, app)
+
+    async def close(self) -> None:
+        for server in self._servers:
+            await server.stop()
+
+
+def on_both_loops(scenario):
+    """Run a test on asyncio's loop and on uvloop, which differ in how they close, half-close and abort."""
+
+    @functools.wraps(scenario)
+    def run(loop, **given):
+        async def play() -> None:
+            stage = Stage()
+            try:
+                await scenario(stage, **given)
+            finally:
+                await stage.close()
+
+        with asyncio.Runner(loop_factory=loop) as runner:
+            runner.run(play())
+
+    parameters = list(inspect.signature(scenario).parameters.values())[1:]
+    loop = inspect.Parameter("loop", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    run.__signature__ = inspect.Signature([loop, *parameters])
+    return pytest.mark.parametrize(
+        "loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"]
+    )(run)
+
+
+async def read_answer(reader) -> tuple[int, bytes]:
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+    length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+    return int(head[9:12]), await reader.readexactly(length)
+
+
+def request(path: str = "/", *headers: str, method: str = "GET", body: bytes = b"") -> bytes:
+    lines = [f"{method} {path} HTTP/1.1", "Host: x", *headers]
+    if body:
+        lines.append(f"Content-Length: {len(body)}")
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+@pytest.mark.parametrize("size", [40_000, 100_000, 1_000_000, 8_000_000])
+@on_both_loops
+async def test_an_overlong_header_gets_a_complete_431(served, size):
+    world = await served()
+    answer = await world.say(request("/", "Authorization: Bearer " + "x" * size), end=False)
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 431 ")
+    assert b"content-length: 0" in head
+    assert b"connection: close" in head
+    assert b"date: " in head
+    assert b"server:" not in head.lower()
+    assert body == b""
+
+
+@on_both_loops
+async def test_many_short_headers_and_a_long_path_are_too_long_too(served):
+    world = await served()
+    many = [f"X-{number}: {'y' * 20}" for number in range(2000)]
+    assert (await world.say(request("/", *many), end=False)).startswith(b"HTTP/1.1 431 ")
+    assert (await world.say(request("/" + "p" * 50_000), end=False)).startswith(b"HTTP/1.1 431 ")
+
+
+@on_both_loops
+async def test_a_head_just_below_the_limit_is_served(served):
+    world = await served()
+    reader, writer = await world.open()
+    writer.write(request("/", "Authorization: Bearer " + "x" * (HEAD_LIMIT - 100)))
+    assert (await read_answer(reader))[0] == 200
+    # A long body after a short head is no long head.
+    writer.write(request("/b", method="POST", body=b"z" * 200_000))
+    assert await read_answer(reader) == (200, b"/b 200000 0")
+    writer.close()
+
+
+@on_both_loops
+async def test_a_caller_that_only_reads_after_sending_megabytes_gets_its_answer(served):
+    """What a blocking client does: send all, then read. An early close would reset the connection."""
+    world = await served()
+    port = world.port
+
+    def ask() -> bytes:
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as plain:
+            plain.sendall(request("/", "Authorization: Bearer " + "x" * 4_000_000))
+            answer = b""
+            while part := plain.recv(65536):
+                answer += part
+            return answer
+
+    assert (await asyncio.to_thread(ask)).startswith(b"HTTP/1.1 431 ")
+
+
+@on_both_loops
+async def test_lingering_has_an_end(served):
+    world = await served(linger_bytes=1_000_000)
+    _, writer = await world.open()
+    writer.write(request("/", "Authorization: Bearer " + "x" * 100_000))
+    with pytest.raises(ConnectionError):
+        while True:
+            writer.write(b"x" * 100_000)
+            await writer.drain()
+    world = await served(linger_seconds=0.05)
+    reader, writer = await world.open()
+    writer.write(b"rubbish\r\n\r\n")
+    assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 400 ")
+    connections = world.server._state.connections
+    await until(lambda: not connections)
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"rubbish\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nBad Name: y\r\n\r\n",
+        b"GET http:// HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    ],
+)
+@on_both_loops
+async def test_what_is_no_http_gets_400_and_the_end(served, raw):
+    world = await served()
+    answer = await world.say(raw, end=False)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.endswith(b"\r\n\r\n")
+    assert world.app.waiting == 0
+
+
+@on_both_loops
+async def test_an_upgrade_is_answered_as_plain_http(served):
+    world = await served()
+    reader, writer = await world.open()
+    upgrade = request("/one", "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAA")
+    writer.write(upgrade + request("/two"))
+    assert await read_answer(reader) == (200, b"/one 0 0")
+    assert await read_answer(reader) == (200, b"/two 0 0")
+    writer.close()
+
+
+@on_both_loops
+async def test_pipelined_requests_are_answered_in_order(served):
+    world = await served()
+    reader, writer = await world.open()
+    writer.write(
+        b"".join(request(f"/{number}", method="POST", body=b"x" * number) for number in range(1, 60))
+    )
+    for number in range(1, 60):
+        assert await read_answer(reader) == (200, f"/{number} {number} 0".encode())
+    writer.close()
+
+
+@on_both_loops
+async def test_a_refusal_waits_for_the_answers_before_it(served):
+    world = await served()
+    reader, writer = await world.open()
+    writer.write(request("/hold") + request("/next") + b"rubbish\r\n\r\n")
+    await until(lambda: world.app.waiting)
+    world.app.release.set()
+    assert await read_answer(reader) == (200, b"/hold 0 0")
+    assert await read_answer(reader) == (200, b"/next 0 0")
+    assert (await read_answer(reader))[0] == 400
+    writer.close()
+
+
+@on_both_loops
+async def test_a_broken_body_behind_another_request_is_never_served(served):
+    world = await served()
+    reader, writer = await world.open()
+    chunked = b"POST /broken HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"
+    writer.write(request("/hold") + chunked)
+    await until(lambda: world.app.waiting)
+    world.app.release.set()
+    assert await read_answer(reader) == (200, b"/hold 0 0")
+    assert (await read_answer(reader))[0] == 400
+    assert await reader.read() == b""
+    writer.close()
+
+
+@on_both_loops
+async def test_chunked_uploads_arrive_whole(served):
+    world = await served()
+    reader, writer = await world.open()
+    writer.write(b"POST /c HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+    for _ in range(50):
+        writer.write(b"2710\r\n" + b"x" * 10_000 + b"\r\n")
+        await writer.drain()
+    writer.write(b"0\r\n\r\n")
+    assert await read_answer(reader) == (200, b"/c 500000 0")
+    writer.close()
+
+
+@on_both_loops
+async def test_an_early_answer_leaves_the_connection_usable(served):
+    world = await served()
+    reader, writer = await world.open()
+    writer.write(request("/early", method="POST", body=b"x" * 3_000_000))
+    assert (await read_answer(reader))[0] == 401
+    writer.write(request("/after"))
+    assert await read_answer(reader) == (200, b"/after 0 0")
+    writer.close()
+
+
+@on_both_loops
+async def test_an_early_answer_does_not_read_on_for_ever(served):
+    world = await served(linger_bytes=1_000_000)
+    reader, writer = await world.open()
+    writer.write(request("/early", "Content-Length: 100000000", method="POST"))
+    assert (await read_answer(reader))[0] == 401
+    with pytest.raises(ConnectionError):
+        while True:
+            writer.write(b"x" * 100_000)
+            await writer.drain()
+
+
+@on_both_loops
+async def test_several_authorization_headers_are_all_seen(served):
+    world = await served()
+    answer = await world.say(request("/", "Authorization: a", "Authorization: b", "Connection: close"))
+    assert answer.endswith(b"/ 0 2")
+
+
+@on_both_loops
+async def test_a_head_that_drips_gets_408(served):
+    world = await served(head_seconds=0.05)
+    reader, writer = await world.open()
+    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n")
+    assert (await read_answer(reader))[0] == 408
+    writer.close()
+
+
+@on_both_loops
+async def test_a_connection_that_says_nothing_is_closed(served):
+    world = await served(head_seconds=0.05)
+    reader, writer = await world.open()
+    writer.write(b"\r\n")  # an empty line is no request
+    assert await asyncio.wait_for(reader.read(), 10) == b""
+    writer.close()
+
+
+@on_both_loops
+async def test_a_body_that_stops_coming_gets_408(served):
+    world = await served(body_seconds=0.05)
+    reader, writer = await world.open()
+    writer.write(request("/", "Content-Length: 100", method="POST") + b"x")
+    assert (await read_answer(reader))[0] == 408
+    await until(lambda: world.app.left)
+    writer.close()
+
+
+@on_both_loops
+async def test_idle_connections_are_closed_in_time(served):
+    world = await served(idle_seconds=0)
+    reader, writer = await world.open()
+    writer.write(request("/"))
+    assert (await read_answer(reader))[0] == 200
+    assert await asyncio.wait_for(reader.read(), 10) == b""
+    writer.close()
+
+
+@on_both_loops
+async def test_a_bound_socket_refuses_until_the_server_starts(_):
+    listener = bind("127.0.0.1", 0)
+    port = listener.getsockname()[1]
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", port)
+    server = HttpServer(App(), [listener])
+    await server.start()
+    with pytest.raises(OperatorError, match=f"127.0.0.1:{port} is taken"):
+        bind("127.0.0.1", port)
+    await server.stop()
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", port)
+    bind("127.0.0.1", port).close()
+
+
+@on_both_loops
+async def test_two_servers_that_bound_the_same_port_do_not_both_start(_):
+    first = bind("127.0.0.1", 0)
+    try:
+        second = bind("127.0.0.1", first.getsockname()[1])
+    except OperatorError:
+        first.close()
+        return  # this kernel tells already at the bind
+    one, two = HttpServer(App(), [first]), HttpServer(App(), [second])
+    await one.start()
+    with pytest.raises(OperatorError, match="is taken"):
+        await two.start()
+    await one.stop()
+
+
+@on_both_loops
+async def test_the_stop_finishes_what_is_in_hand(served):
+    world = await served()
+    reader, writer = await world.open()
+    writer.write(request("/hold/1"))
+    idle_reader, idle_writer = await world.open()
+    idle_writer.write(request("/"))
+    await read_answer(idle_reader)
+    await until(lambda: world.app.waiting)
+    stopping = asyncio.create_task(world.server.stop())
+    assert await asyncio.wait_for(idle_reader.read(), 10) == b""
+    with pytest.raises(ConnectionRefusedError):
+        await world.open()
+    assert not stopping.done()
+    world.app.release.set()
+    head = await reader.readuntil(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert b"connection: close" in head
+    assert await reader.read() == b"/hold/1 0 0"
+    await asyncio.wait_for(stopping, 10)
+    writer.close()
+    idle_writer.close()
+
+
+@on_both_loops
+async def test_the_stop_ends_in_its_time_whoever_hangs(served):
+    world = await served(stop_seconds=0.2)
+    _, hanging = await world.open()
+    hanging.write(request("/hold"))
+    _, half = await world.open()
+    half.write(b"GET / HT")
+    await until(lambda: world.app.waiting)
+    await asyncio.wait_for(world.server.stop(), 5)
+    assert not world.server._state.connections
+    hanging.close()
+    half.close()
