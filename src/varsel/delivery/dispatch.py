@@ -1,0 +1,298 @@
+"""Feeding the channels: messages claimed in batches, made ready, handed over; one dispatcher for each kind and lane."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Final
+from uuid import UUID
+
+import structlog
+
+from varsel.channels.model import Channel, EmailMessage, Message, SmsMessage
+from varsel.delivery.handoff import Handoffs
+from varsel.delivery.lowwater import LowWater
+from varsel.delivery.model import LEASE, Kind, Parcel
+from varsel.delivery.outcome import Outcomes
+from varsel.delivery.pauses import Providers
+from varsel.runtime.clock import Calendar, Machine
+from varsel.runtime.errors import Unavailable
+from varsel.runtime.steps import step
+from varsel.store import queries
+from varsel.store.content import OrderContent, decode
+from varsel.store.database import Database
+from varsel.store.ids import uuid7
+
+_sql = queries.load("varsel.delivery")
+log = structlog.get_logger("varsel.delivery")
+
+CLAIM: Final = 256  # messages a claim takes
+HOLD: Final = 512  # messages in hand, beyond which nothing is claimed
+BATCH: Final = 96  # messages a channel gets at once
+AT_ONCE: Final = 4  # batches a channel works on at once
+_CONTENTS: Final = 64  # decoded orders that are kept
+_NEVER: Final = UUID(int=0)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Contents:
+    """Decoded texts of the orders that messages in hand belong to, the latest few."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._known: OrderedDict[UUID, OrderContent] = OrderedDict()
+
+    async def read(self, order_ids: Iterable[UUID]) -> dict[UUID, OrderContent]:
+        """Texts by order; an order whose texts are gone or unreadable is left out."""
+        wanted = set(order_ids)
+        found = {order_id: self._known[order_id] for order_id in wanted if order_id in self._known}
+        missing = sorted(wanted - found.keys())
+        if missing:
+            for row in await self._database.fetch(_sql.read_contents, missing):
+                with contextlib.suppress(ValueError):
+                    found[row["order_id"]] = self._known[row["order_id"]] = decode(row["content"])
+            while len(self._known) > _CONTENTS:
+                self._known.popitem(last=False)
+        return found
+
+
+class Dispatcher:
+    """One lane of one kind of message."""
+
+    def __init__(
+        self,
+        kind: Kind,
+        lane: int,
+        *,
+        database: Database,
+        calendar: Calendar,
+        machine: Machine,
+        providers: Providers,
+        handoffs: Handoffs,
+        outcomes: Outcomes,
+        owner: UUID,
+        batch: int = BATCH,
+    ) -> None:
+        self.kind = kind
+        self.lane = lane
+        self._database = database
+        self._calendar = calendar
+        self._providers = providers
+        self._handoffs = handoffs
+        self._outcomes = outcomes
+        self._owner = owner
+        self._batch = batch
+        self._contents = Contents(database)
+        self._place: LowWater[tuple[datetime, UUID]] = LowWater(machine, (_EPOCH, _NEVER))
+        self._held: deque[Parcel] = deque()
+        self._sending: dict[asyncio.Task[None], list[Parcel]] = {}
+        self._wake = asyncio.Event()
+        self._look = True
+        self._stopping = False
+
+    # -- what others tell it -------------------------------------------------------------------------------------
+
+    def put(self, parcels: Iterable[Parcel]) -> None:
+        """Messages that were planned straight into this worker's hands."""
+        self._held.extend(parcels)
+        self._wake.set()
+
+    def look(self) -> None:
+        """Something may wait in the table."""
+        self._look = True
+        self._wake.set()
+
+    def reset(self) -> None:
+        """The calendar was moved."""
+        self._place.reset()
+        self.look()
+
+    @property
+    def room(self) -> int:
+        """How many more messages it takes at once."""
+        if self._stopping or self._providers.choose(self.kind) is None:
+            return 0
+        return max(0, HOLD - len(self._held))
+
+    def in_hand(self) -> list[UUID]:
+        """The messages whose leases must be renewed."""
+        return [parcel.notification_id for parcel in self._held] + [
+            parcel.notification_id
+            for parcels in self._sending.values()
+            for parcel in parcels
+            if not parcel.granted
+        ]
+
+    # -- its work --------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Until `stop`; then returns when no message is on its way."""
+        while not self._stopping:
+            self._wake.clear()
+            channel = self._providers.choose(self.kind)
+            if channel is None:
+                await self._pause(max(0.02, min(self._providers.wait(self.kind), 1.0)))
+                continue
+            if self._look and len(self._held) < HOLD // 2:
+                try:
+                    await self._claim()
+                except Unavailable:
+                    await self._pause(0.5)
+                    continue
+                except Exception:
+                    log.exception("messages could not be claimed", action="delivery.claim_failed")
+                    await self._pause(1.0)
+                    continue
+            while self._held and len(self._sending) < AT_ONCE:
+                self._start(channel)
+            if self._look and len(self._held) < HOLD // 2:
+                continue
+            await self._pause(self._place.again_after)
+        if self._sending:
+            await asyncio.wait(self._sending)
+
+    async def stop(self) -> None:
+        """Take nothing more, and give back what no channel has."""
+        self._stopping = True
+        self._wake.set()
+        held, self._held = list(self._held), deque()
+        if held:
+            with contextlib.suppress(Unavailable):
+                await self._database.execute(
+                    _sql.release_ready,
+                    [parcel.notification_id for parcel in held],
+                    self._owner,
+                    [None] * len(held),
+                )
+
+    def cancel(self) -> None:
+        """Break off what is on its way: the time to stop is over."""
+        for task in self._sending:
+            task.cancel()
+
+    async def _pause(self, seconds: float | None) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+        if not self._wake.is_set():
+            self._look = True
+
+    async def _claim(self) -> None:
+        self._look = False
+        place = self._place.begin()
+        rows = await self._database.fetch(
+            _sql.claim_ready, self.kind, self.lane, self._calendar.now(), *place, CLAIM, self._owner, LEASE
+        )
+        last = max(((row["ready_at"], row["notification_id"]) for row in rows), default=None)
+        self._place.end(last, more=len(rows) == CLAIM)
+        if not rows:
+            return
+        self._look = len(rows) == CLAIM
+        step("send.claimed")
+        order_ids = [row["order_id"] for row in rows]
+        contents = await self._contents.read(order_ids)
+        texts = {
+            row["id"]: row
+            for row in await self._database.fetch(
+                _sql.read_messages, order_ids, [row["notification_id"] for row in rows]
+            )
+        }
+        lost = 0
+        for row in sorted(rows, key=lambda row: (row["ready_at"], row["notification_id"])):
+            text, content = texts.get(row["notification_id"]), contents.get(row["order_id"])
+            if text is None or content is None:
+                lost += 1  # its lease lapses, its expiry ends it
+                continue
+            self._held.append(
+                Parcel(
+                    row["notification_id"],
+                    row["order_id"],
+                    row["creator"],
+                    self.kind,
+                    row["lane"],
+                    row["domain"],
+                    row["ready_at"],
+                    row["expires_at"],
+                    row["tries"],
+                    row["daytime"],
+                    text["address"],
+                    text["custom_subject"],
+                    text["custom_body"],
+                    content,
+                    row["provider"],
+                )
+            )
+        if lost:
+            log.error("messages without a text wait for their expiry", action="delivery.no_text", number=lost)
+
+    def _start(self, first: Channel) -> None:
+        """Give the next batch to a channel; a pinned message goes to its own provider, or waits for it."""
+        channel = first
+        parcels: list[Parcel] = []
+        while self._held and len(parcels) < self._batch:
+            pinned = self._held[0].pinned
+            wanted = first if pinned is None else self._providers.choose(self.kind, pinned)
+            if wanted is None:
+                waiting = self._held.popleft()
+                self._outcomes.put_back([waiting])
+                continue
+            if parcels and wanted is not channel:
+                break
+            channel = wanted
+            parcels.append(self._held.popleft())
+        if parcels:
+            task = asyncio.create_task(self._send(channel, parcels))
+            self._sending[task] = parcels
+            task.add_done_callback(self._sent)
+
+    def _sent(self, task: asyncio.Task[None]) -> None:
+        del self._sending[task]
+        self._wake.set()
+
+    async def _send(self, channel: Channel, parcels: Sequence[Parcel]) -> None:
+        try:
+            messages = [self._message(parcel, channel) for parcel in parcels]
+            await channel.send(messages, self._handoffs.intend, self._outcomes.settle)
+        except asyncio.CancelledError:
+            if not self._stopping:
+                raise
+        except Unavailable:
+            log.warning("sending waits for the database", action="delivery.send_waits", provider=channel.name)
+        except Exception:
+            log.exception("a channel failed", action="delivery.send_failed", provider=channel.name)
+        finally:
+            self._outcomes.put_back(self._handoffs.dropped(parcels))
+
+    def _message(self, parcel: Parcel, channel: Channel) -> Message:
+        attempt_id = uuid7()
+        content = parcel.content
+        message: Message
+        if self.kind == "Email":
+            email = content.email
+            assert email is not None
+            message = EmailMessage(
+                attempt_id,
+                parcel.notification_id,
+                email.sender,
+                parcel.address,
+                email.subject if parcel.custom_subject is None else parcel.custom_subject,
+                email.body if parcel.custom_body is None else parcel.custom_body,
+                email.html,
+                parcel.expires_at,
+            )
+        else:
+            sms = content.sms
+            assert sms is not None
+            message = SmsMessage(
+                attempt_id,
+                parcel.notification_id,
+                sms.sender,
+                parcel.address,
+                sms.body if parcel.custom_body is None else parcel.custom_body,
+                parcel.expires_at - self._calendar.now(),
+            )
+        self._handoffs.carry(parcel, attempt_id, channel.name)
+        return message

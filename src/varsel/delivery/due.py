@@ -1,0 +1,362 @@
+"""Due orders: claimed, asked about where they must be, planned, all in sets (docs/reference/delivery.md 1.2).
+
+An order to direct addresses goes from Registered to Processed in one transaction. One that asks somebody outside, a
+send condition or a register, is leased first, so that no transaction waits for a stranger.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final, Protocol
+from uuid import UUID
+
+import asyncpg
+import structlog
+
+from varsel.delivery.finish import finish
+from varsel.delivery.lowwater import LowWater
+from varsel.delivery.model import LEASE, Addressee, DueOrder, Kind, Planned, due_order
+from varsel.delivery.plan import direct_addressees, plan
+from varsel.delivery.store import insert_plan
+from varsel.delivery.transact import is_poison, transact
+from varsel.delivery.window import Window, expiry
+from varsel.runtime.clock import Calendar, Machine
+from varsel.runtime.errors import Unavailable
+from varsel.runtime.steps import step
+from varsel.store import queries, states
+from varsel.store.content import OrderContent, decode
+from varsel.store.database import Connection, Database
+
+_sql = queries.load("varsel.delivery")
+log = structlog.get_logger("varsel.delivery")
+
+CLAIM: Final = 250
+SMALL: Final = 1 << 16  # octets of content that are read with the claim
+ASKING: Final = 16  # orders that are asked about at once
+LEASED: Final = 256  # orders that may be leased at once
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LONGEST_RETRY: Final = 900.0
+
+
+class Conditions(Protocol):
+    """Asks send conditions (`varsel.delivery.conditions`)."""
+
+    async def ask(self, url: str) -> bool | None:
+        """True, false, or None for an inconclusive answer."""
+
+
+class Resolver(Protocol):
+    """Finds addresses (`varsel.delivery.resolving`)."""
+
+    async def resolve(self, order: DueOrder, content: OrderContent) -> list[Addressee]:
+        """The messages of an order; RegisterUnavailable when a register does not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A planned order: its texts and its messages, of which this worker holds some already."""
+
+    order_id: UUID
+    content: OrderContent
+    rows: list[Planned]
+
+
+class DueOrders:
+    """Plans orders. `rooms` tells how many messages of a (channel, lane) this worker may keep at once; `made` gets them
+    after the commit; `finished` is called when orders ended at birth.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        calendar: Calendar,
+        machine: Machine,
+        window: Window,
+        owner: UUID,
+        *,
+        key: Callable[[str], bytes],
+        conditions: Conditions,
+        resolver: Resolver,
+        retry: timedelta,
+        rooms: Callable[[str, int], int],
+        made: Callable[[Sequence[Made]], None],
+        finished: Callable[[], None],
+    ) -> None:
+        self._database = database
+        self._calendar = calendar
+        self._window = window
+        self._owner = owner
+        self._key = key
+        self._conditions = conditions
+        self._resolver = resolver
+        self._retry = retry
+        self._rooms = rooms
+        self._made = made
+        self._finished = finished
+        self._place: LowWater[tuple[datetime, UUID]] = LowWater(machine, (_EPOCH, UUID(int=0)))
+        self._asking: dict[UUID, asyncio.Task[None]] = {}
+        self._turns = asyncio.Semaphore(ASKING)
+        self._large = asyncio.Semaphore(1)
+
+    def reset(self) -> None:
+        """The calendar was moved."""
+        self._place.reset()
+
+    @property
+    def again_after(self) -> float | None:
+        return self._place.again_after
+
+    def leased(self) -> list[UUID]:
+        """Orders whose leases must be renewed."""
+        return list(self._asking)
+
+    async def run(self) -> bool:
+        """Claim and plan one batch; whether more may wait right now."""
+        batch: list[DueOrder] = []
+
+        async def work(connection: Connection) -> tuple[int, list[Made], bool, list[DueOrder]]:
+            return await self._take(connection, batch)
+
+        try:
+            taken, made, ended, leased = await transact(self._database, work)
+        except (asyncpg.PostgresError, ValueError, TypeError, KeyError) as error:
+            if not is_poison(error):
+                raise
+            # One order spoils the batch: each alone, so that only that one fails.
+            for order in batch:
+                await self._alone(order)
+            return True
+        if taken:
+            step("plan.committed")
+        for order in leased:
+            self._ask_later(order)
+        self._made(made)
+        if ended:
+            self._finished()
+        return taken == CLAIM
+
+    async def settle(self) -> None:
+        """Give orders that are being asked about back: they are asked again elsewhere."""
+        tasks = list(self._asking.values())
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    # -- orders that need nobody ---------------------------------------------------------------------------------
+
+    async def _take(
+        self, connection: Connection, batch: list[DueOrder]
+    ) -> tuple[int, list[Made], bool, list[DueOrder]]:
+        batch.clear()
+        now = self._calendar.now()
+        place = self._place.begin()
+        rows = await connection.fetch(_sql.claim_due, now, *place, CLAIM, SMALL)
+        last = (rows[-1]["due_at"], rows[-1]["order_id"]) if rows else None
+        self._place.end(last, more=len(rows) == CLAIM)
+        if not rows:
+            return 0, [], False, []
+        step("due.claimed")
+        made: list[Made] = []
+        leased: list[DueOrder] = []
+        room = LEASED - len(self._asking)
+        for row in rows:
+            order = due_order(row, None)
+            batch.append(order)
+            if row["octets"] is not None and row["content"] is None:
+                leased.append(order)
+                continue
+            try:
+                content = decode(row["content"])
+                addressees = None if content.condition_endpoint else direct_addressees(order, content)
+                if addressees is not None:
+                    made.append(self._plan(order, content, addressees, now))
+                else:
+                    leased.append(order)
+            except (ValueError, TypeError, KeyError) as error:
+                made.append(self._failed(order, error, now))
+        # What does not fit into this worker's hands stays where it is, unlocked at the commit.
+        leased = leased[: max(room, 0)]
+        ended = await self._store(connection, made, now)
+        if leased:
+            await connection.execute(_sql.lease_due, [order.id for order in leased], self._owner, LEASE, now)
+        return len(rows), made, ended, leased
+
+    def _plan(
+        self, order: DueOrder, content: OrderContent, addressees: Sequence[Addressee], now: datetime
+    ) -> Made:
+        return Made(
+            order.id,
+            content,
+            plan(order, content, addressees, window=self._window, now=now, key=self._key, owner=self._owner),
+        )
+
+    async def _store(self, connection: Connection, made: Sequence[Made], now: datetime) -> bool:
+        """Write plans; whether an order ended at once because none of its messages can be sent."""
+        rooms: dict[tuple[str, int], int] = {}
+        for row in (row for one in made for row in one.rows):
+            if row.owner is None:
+                continue
+            lane = (row.channel, row.lane)
+            left = rooms.get(lane)
+            if left is None:
+                left = self._rooms(*lane)
+            if left <= 0:
+                row.owner = None
+            rooms[lane] = left - 1
+        step("plan.before_commit")
+        ended = await insert_plan(connection, [(one.order_id, one.rows) for one in made], now)
+        return bool(await finish(connection, ended, now))
+
+    def _failed(self, order: DueOrder, error: BaseException, now: datetime) -> Made:
+        """An order that cannot be planned ends as Failed, so that it neither blocks others nor waits for ever."""
+        log.error(
+            "an order could not be planned; it ends as Failed",
+            action="delivery.plan_failed",
+            order=str(order.id),
+            error=type(error).__name__,
+        )
+        return self._ended(order, "Failed", now)
+
+    def _ended(self, order: DueOrder, status: str, now: datetime) -> Made:
+        nothing = OrderContent(recipients=())
+        channel: Kind = "Sms" if order.channel.startswith("Sms") else "Email"
+        addressee = Addressee(channel, "direct", status=status)
+        return self._plan(order, nothing, [addressee], now)
+
+    async def _alone(self, order: DueOrder) -> None:
+        """Plan one order of a spoilt batch in a transaction of its own."""
+        now = self._calendar.now()
+        asked: list[DueOrder] = []
+
+        async def work(connection: Connection) -> list[Made]:
+            asked.clear()
+            await connection.execute(_sql.lease_due, [order.id], self._owner, LEASE, now)
+            if not await connection.fetch(_sql.lock_leased, order.id, self._owner):
+                return []
+            content = decode(await connection.fetchval(_sql.read_content, order.id))
+            addressees = None if content.condition_endpoint else direct_addressees(order, content)
+            if addressees is None:
+                asked.append(order)
+                return []
+            made = [self._plan(order, content, addressees, now)]
+            await self._store(connection, made, now)
+            return made
+
+        try:
+            self._made(await transact(self._database, work))
+        except (asyncpg.PostgresError, ValueError, TypeError, KeyError) as error:
+            if not is_poison(error):
+                raise
+            await self._end(order, self._failed(order, error, now), now)
+        if asked:
+            self._ask_later(order)
+        self._finished()
+
+    async def _end(self, order: DueOrder, made: Made, now: datetime) -> None:
+        async def work(connection: Connection) -> None:
+            await connection.execute(_sql.lease_due, [order.id], self._owner, LEASE, now)
+            if await connection.fetch(_sql.lock_leased, order.id, self._owner):
+                await self._store(connection, [made], now)
+
+        await transact(self._database, work)
+        self._finished()
+
+    # -- orders that ask somebody --------------------------------------------------------------------------------
+
+    def _ask_later(self, order: DueOrder) -> None:
+        task = asyncio.create_task(self._ask(order))
+        self._asking[order.id] = task
+        task.add_done_callback(lambda _task: self._asking.pop(order.id, None))
+
+    async def _ask(self, order: DueOrder) -> None:
+        try:
+            async with self._turns:
+                await self._process(order)
+        except Unavailable:
+            # The database: the lease lapses, somebody asks again.
+            log.warning("an order waits for the database", action="delivery.due_waits", order=str(order.id))
+        except Exception as error:
+            log.exception(
+                "an order could not be processed", action="delivery.due_failed", order=str(order.id)
+            )
+            if is_poison(error):
+                now = self._calendar.now()
+                await self._end(order, self._failed(order, error, now), now)
+
+    async def _process(self, order: DueOrder) -> None:
+        data = await self._database.fetchval(_sql.read_content, order.id)
+        if data is None:
+            now = self._calendar.now()
+            await self._end(order, self._failed(order, LookupError("no content"), now), now)
+            return
+        if len(data) > SMALL:
+            async with self._large:
+                await self._process_content(order, decode(data))
+        else:
+            await self._process_content(order, decode(data))
+
+    async def _process_content(self, order: DueOrder, content: OrderContent) -> None:
+        if content.condition_endpoint:
+            met = await self._conditions.ask(content.condition_endpoint)
+            if met is None and not order.asked:
+                await self._put_back(order, order.tries, asked=True, after=self._retry)
+                return
+            if met is False:
+                await self._not_met(order)
+                return
+        addressees = direct_addressees(order, content)
+        if addressees is None:
+            try:
+                addressees = await self._resolver.resolve(order, content)
+            except Unavailable:
+                await self._no_register(order)
+                return
+        await self._keep(order, content, addressees)
+
+    async def _keep(self, order: DueOrder, content: OrderContent, addressees: Sequence[Addressee]) -> None:
+        now = self._calendar.now()
+
+        async def work(connection: Connection) -> tuple[list[Made], bool]:
+            if not await connection.fetch(_sql.lock_leased, order.id, self._owner):
+                return [], False  # cancelled meanwhile, or taken back: somebody else's now
+            made = [self._plan(order, content, addressees, now)]
+            return made, await self._store(connection, made, now)
+
+        made, ended = await transact(self._database, work)
+        step("plan.committed")
+        self._made(made)
+        if ended:
+            self._finished()
+
+    async def _not_met(self, order: DueOrder) -> None:
+        now = self._calendar.now()
+
+        async def work(connection: Connection) -> int:
+            if not await connection.fetch(_sql.lock_leased, order.id, self._owner):
+                return 0
+            return await finish(connection, [order.id], now, "SendConditionNotMet")
+
+        if await transact(self._database, work):
+            step("finish.committed")
+            self._finished()
+
+    async def _no_register(self, order: DueOrder) -> None:
+        """Ask again later, more and more seldom; an order that outlived its messages ends (11.2 no. 4)."""
+        now = self._calendar.now()
+        if now >= expiry(self._window, daytime=False, requested_at=order.requested_at):
+            await self._end(order, self._ended(order, states.FAILED_TTL, now), now)
+            return
+        pause = min(self._retry.total_seconds() * 2 ** min(order.tries, 6), _LONGEST_RETRY)
+        log.warning("a register does not answer", action="delivery.register_waits", order=str(order.id))
+        # The order starts over, so its condition is asked from the beginning too (5).
+        await self._put_back(order, order.tries + 1, asked=False, after=timedelta(seconds=pause))
+
+    async def _put_back(self, order: DueOrder, tries: int, *, asked: bool, after: timedelta) -> None:
+        now = self._calendar.now()
+        await self._database.execute(
+            _sql.put_back_due, order.id, self._owner, now + after, min(tries, 30_000), asked, now
+        )

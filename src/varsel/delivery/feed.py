@@ -1,0 +1,55 @@
+"""The sequencer: gives committed feed entries their numbers, in commit order (design 4.1, Feed).
+
+The lock on the one row of feed_counter is the leadership, held for one short statement: whoever has it numbers what
+is committed, so a number is visible only when every lower one is. Nothing waits for other open transactions.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from varsel.delivery.lowwater import LowWater
+from varsel.runtime.clock import Machine
+from varsel.runtime.steps import step
+from varsel.store import queries
+from varsel.store.database import Database
+
+_sql = queries.load("varsel.delivery")
+
+BATCH: Final = 2000
+SKIP: Final = 1_000_000
+"""After the promotion of a standby: it may have lost numbers that a reader has seen."""
+
+
+class Sequencer:
+    """Numbers entries; any number of them may run at once."""
+
+    def __init__(self, database: Database, machine: Machine) -> None:
+        self._database = database
+        self._place: LowWater[int] = LowWater(machine, 0)
+
+    async def run(self) -> int:
+        """Number what waits; how many entries got a number."""
+        total = 0
+        while True:
+            row = await self._database.fetchrow(_sql.number_feed, self._place.begin(), BATCH, SKIP)
+            assert row is not None
+            if not row[
+                "led"
+            ]:  # another sequencer numbers right now, what it does not see comes with the next run
+                return total
+            self._place.end(row["mark"], more=row["number"] == BATCH)
+            if not row["number"]:
+                break
+            step("feed.numbered")
+            total += row["number"]
+            if row["number"] < BATCH:
+                break
+        if total:
+            self._database.wake("feed")  # readers that wait for news
+        return total
+
+    @property
+    def again_after(self) -> float | None:
+        """Seconds until entries that were committed late are looked for, None when nothing can have been passed."""
+        return self._place.again_after

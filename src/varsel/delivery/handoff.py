@@ -1,0 +1,174 @@
+"""The intent: what is about to leave is written down first (promise 5, design 4.1)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+import structlog
+
+from varsel.channels.model import MOST_OPEN_HANDOFFS, Message
+from varsel.delivery.model import Parcel
+from varsel.delivery.transact import transact
+from varsel.delivery.window import Window
+from varsel.runtime.clock import Calendar
+from varsel.runtime.steps import step
+from varsel.store import queries
+from varsel.store.database import Connection, Database
+
+_sql = queries.load("varsel.delivery")
+log = structlog.get_logger("varsel.delivery")
+
+_NO_ONE: Final[frozenset[UUID]] = frozenset()
+
+
+class Handoffs:
+    """The messages that channels have in hand. At most 32 handoffs are open at once: what a crash can leave unknown.
+
+    Channels ask in groups, and the groups of channels that ask at the same time share one commit.
+    """
+
+    def __init__(self, database: Database, calendar: Calendar, window: Window, owner: UUID) -> None:
+        self._database = database
+        self._calendar = calendar
+        self._window = window
+        self._owner = owner
+        self._parcels: dict[UUID, Parcel] = {}
+        self._waiting: list[tuple[Sequence[Message], asyncio.Future[frozenset[UUID]]]] = []
+        self._flush: asyncio.Task[None] | None = None
+        self._open = 0
+        self._room = asyncio.Event()
+        self._room.set()
+
+    def carry(self, parcel: Parcel, attempt_id: UUID, provider: str) -> None:
+        """A channel is about to get this message as this attempt."""
+        parcel.attempt_id, parcel.provider, parcel.granted = attempt_id, provider, False
+        self._parcels[attempt_id] = parcel
+
+    def settled(self, attempt_id: UUID) -> Parcel | None:
+        """The message of an attempt that a channel settled; None when it was settled before."""
+        return self._parcels.pop(attempt_id, None)
+
+    def dropped(self, parcels: Sequence[Parcel]) -> list[Parcel]:
+        """Those of a channel's messages that it neither settled nor got a grant for: forgotten here, still held."""
+        return [
+            parcel
+            for parcel in parcels
+            if parcel.attempt_id is not None and self._parcels.pop(parcel.attempt_id, None) is not None
+        ]
+
+    def closed(self, number: int) -> None:
+        """Outcomes of so many handoffs are stored."""
+        self._open -= number
+        self._room.set()
+
+    @property
+    def open(self) -> int:
+        return self._open
+
+    async def intend(self, messages: Sequence[Message]) -> frozenset[UUID]:
+        """See `varsel.channels.model.Intend`."""
+        future: asyncio.Future[frozenset[UUID]] = asyncio.get_running_loop().create_future()
+        self._waiting.append((messages, future))
+        if self._flush is None:
+            self._flush = asyncio.create_task(self._run())
+        return await asyncio.shield(future)
+
+    async def _run(self) -> None:
+        try:
+            while self._waiting:
+                while self._open and self._open + len(self._waiting[0][0]) > MOST_OPEN_HANDOFFS:
+                    self._room.clear()
+                    await self._room.wait()
+                group: list[tuple[Sequence[Message], asyncio.Future[frozenset[UUID]]]] = []
+                size = 0
+                while self._waiting:
+                    number = len(self._waiting[0][0])
+                    if group and self._open + size + number > MOST_OPEN_HANDOFFS:
+                        break
+                    group.append(self._waiting.pop(0))
+                    size += number
+                await self._commit(group)
+        finally:
+            self._flush = None
+
+    async def _commit(self, group: list[tuple[Sequence[Message], asyncio.Future[frozenset[UUID]]]]) -> None:
+        try:
+            granted = await self._write([message for messages, _ in group for message in messages])
+        except Exception as error:
+            for _, future in group:
+                if not future.done():
+                    future.set_exception(error)
+                    future.exception()  # its channel may have left meanwhile
+            return
+        for messages, future in group:
+            if not future.done():
+                future.set_result(frozenset(message.attempt_id for message in messages) & granted)
+
+    async def _write(self, messages: Sequence[Message]) -> frozenset[UUID]:
+        now = self._calendar.now()
+        going: list[Parcel] = []
+        late: list[Parcel] = []
+        for message in messages:
+            parcel = self._parcels[message.attempt_id]
+            if self._may_leave(parcel, now):
+                going.append(parcel)
+            else:
+                late.append(parcel)
+        if late:
+            await self._give_back(late, now)
+        if not going:
+            return _NO_ONE
+
+        step("intent.before_commit")
+
+        async def write(connection: Connection) -> list[UUID]:
+            rows = await connection.fetch(
+                _sql.intend,
+                [parcel.attempt_id for parcel in going],
+                [parcel.notification_id for parcel in going],
+                [parcel.order_id for parcel in going],
+                [parcel.provider for parcel in going],
+                self._owner,
+                now,
+            )
+            return [row[0] for row in rows]
+
+        granted = frozenset(await transact(self._database, write))
+        step("intent.committed")
+        self._open += len(granted)
+        for parcel in going:
+            attempt_id = parcel.attempt_id
+            assert attempt_id is not None
+            if attempt_id in granted:
+                parcel.granted = True
+            else:
+                # Cancelled, ended, or taken back as lapsed: whoever did that owns it now.
+                del self._parcels[attempt_id]
+        return granted
+
+    def _may_leave(self, parcel: Parcel, now: datetime) -> bool:
+        """Requested time, life and window once more, at the last moment (11.3 rule 9)."""
+        if now < parcel.ready_at or now >= parcel.expires_at:
+            return False
+        return not parcel.daytime or self._window.is_open(now)
+
+    async def _give_back(self, parcels: Sequence[Parcel], now: datetime) -> None:
+        for parcel in parcels:
+            if parcel.attempt_id is not None:
+                self._parcels.pop(parcel.attempt_id, None)
+        await self._database.execute(
+            _sql.release_ready,
+            [parcel.notification_id for parcel in parcels],
+            self._owner,
+            [
+                self._window.opening(now)
+                if parcel.daytime and not self._window.is_open(now)
+                else parcel.ready_at
+                for parcel in parcels
+            ],
+        )
+        log.info("messages went back: not their time", action="delivery.gate", number=len(parcels))

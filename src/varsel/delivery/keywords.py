@@ -1,0 +1,40 @@
+"""Placeholders in texts (docs/reference/delivery.md 4; pure).
+
+`$recipientName$` and `$recipientNumber$`, exact and case-sensitive. A recipient without a name or number gets an
+empty string, and values are escaped where the body is HTML: both are rules of our own for defects named there.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from typing import Final
+
+NAME: Final = "$recipientName$"
+NUMBER: Final = "$recipientNumber$"
+_KEYWORD = re.compile(r"\$recipientName\$|\$recipientNumber\$")
+_LINE_BREAKS = re.compile(r"[\r\n\u0085\u2028\u2029]+")
+
+
+def has_keywords(text: str | None) -> bool:
+    return text is not None and (NAME in text or NUMBER in text)
+
+
+def fill(text: str, name: str, number: str) -> str | None:
+    """The text with values in the place of keywords; None when it has none, so that the order's own text serves.
+
+    One pass: a name that holds a placeholder stays as it is.
+    """
+    if not has_keywords(text):
+        return None
+    return _KEYWORD.sub(lambda found: name if found.group() == NAME else number, text)
+
+
+def fill_html(text: str, name: str, number: str) -> str | None:
+    """As `fill`, for an HTML body: values are text, never markup."""
+    return fill(text, html.escape(name), html.escape(number))
+
+
+def fill_subject(text: str, name: str, number: str) -> str | None:
+    """As `fill`, for a subject, which is one line."""
+    return fill(text, _LINE_BREAKS.sub(" ", name), _LINE_BREAKS.sub(" ", number))

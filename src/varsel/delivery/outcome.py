@@ -1,0 +1,308 @@
+"""What became of handoffs: attempts, references, statuses and the next wait, stored in groups."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, TypeAlias
+from uuid import UUID
+
+import structlog
+
+from varsel.channels.model import Accepted, Message, Outcome, Permanent, Temporary, Unknown
+from varsel.delivery.backoff import message_pause, provider_pause
+from varsel.delivery.ending import Concluded, conclude, lock_orders, passed
+from varsel.delivery.handoff import Handoffs
+from varsel.delivery.model import Ended, Parcel, reference_key
+from varsel.delivery.transact import in_halves, transact
+from varsel.runtime.clock import Calendar
+from varsel.runtime.errors import DatabaseUnavailable
+from varsel.runtime.settings import Settings
+from varsel.runtime.steps import step
+from varsel.store import queries, states
+from varsel.store.database import Connection, Database
+
+_sql = queries.load("varsel.delivery")
+log = structlog.get_logger("varsel.delivery")
+
+GATHER: Final = 0.004  # seconds outcomes may gather, so that a commit carries several
+GROUP: Final = 12  # outcomes that need not wait for more
+_MOST: Final = 200
+
+Settled: TypeAlias = tuple[Parcel, Outcome]
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownRules:
+    """After how long an unknown handoff is sent again; None holds it until a report or its expiry."""
+
+    email: timedelta | None
+    sms: timedelta | None
+
+    @classmethod
+    def of(cls, settings: Settings) -> UnknownRules:
+        pause = timedelta(seconds=settings.unknown_settle_seconds)
+        return cls(
+            pause if settings.email_unknown == "resend" else None,
+            pause if settings.sms_unknown == "resend" else None,
+        )
+
+    def pause(self, channel: str) -> timedelta | None:
+        return self.email if channel == "Email" else self.sms
+
+
+def clean(text: str, most: int = 300) -> str:
+    """A provider's words as the database takes them."""
+    return text.replace("\x00", " ")[:most]
+
+
+class Outcomes:
+    """Stores outcomes as channels settle them. `early` is called when a report about one of them waits already,
+    `finished` when orders ended, `paused` when a provider refused as a whole.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        calendar: Calendar,
+        settings: Settings,
+        handoffs: Handoffs,
+        owner: UUID,
+        *,
+        early: Callable[[], None],
+        finished: Callable[[Concluded], None],
+        ready: Callable[[], None],
+        paused: Callable[[str, timedelta], None],
+    ) -> None:
+        self._database = database
+        self._calendar = calendar
+        self._handoffs = handoffs
+        self._owner = owner
+        self._email_settle = timedelta(seconds=settings.email_settle)
+        self._grace = timedelta(seconds=settings.expiry_grace)
+        self._unknown = UnknownRules.of(settings)
+        self._early = early
+        self._finished = finished
+        self._ready = ready
+        self._paused = paused
+        self._waiting: list[Settled] = []
+        self._enough = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def settle(self, message: Message, outcome: Outcome) -> None:
+        """See `varsel.channels.model.Settle`."""
+        step("send.answered")
+        parcel = self._handoffs.settled(message.attempt_id)
+        if parcel is None:
+            return
+        if isinstance(outcome, Temporary) and outcome.scope == "provider" and outcome.after != 0.0:
+            self._paused(parcel.provider, provider_pause(outcome.after))
+        self._add(parcel, outcome)
+
+    def put_back(self, parcels: Sequence[Parcel]) -> None:
+        """Messages that certainly did not leave, though their intent may have been committed: they wait again."""
+        for parcel in parcels:
+            self._add(parcel, Temporary(0.0, "", "stopped before it was handed over", "provider"))
+
+    def _add(self, parcel: Parcel, outcome: Outcome) -> None:
+        self._waiting.append((parcel, outcome))
+        if len(self._waiting) >= GROUP:
+            self._enough.set()
+        if self._task is None:
+            self._task = asyncio.create_task(self._run())
+
+    async def drain(self) -> None:
+        """Return when everything settled so far is stored."""
+        while self._task is not None:
+            self._enough.set()
+            await asyncio.wait([self._task])
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            while self._waiting:
+                if len(self._waiting) < GROUP:
+                    self._enough.clear()
+                    timer = loop.call_later(GATHER, self._enough.set)
+                    await self._enough.wait()
+                    timer.cancel()
+                batch, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
+                await self._keep(batch)
+        finally:
+            self._task = None
+
+    async def _keep(self, batch: Sequence[Settled]) -> None:
+        """Store a batch, however long the database is away: what is not stored would become unknown."""
+        pause = 0.05
+        while True:
+            try:
+                await in_halves(batch, self._store, self._park)
+            except DatabaseUnavailable:
+                log.warning(
+                    "outcomes wait for the database", action="delivery.outcome_waits", number=len(batch)
+                )
+            except Exception:
+                log.exception(
+                    "outcomes could not be stored", action="delivery.outcome_failed", number=len(batch)
+                )
+            else:
+                break
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 2.0)
+        self._handoffs.closed(sum(parcel.granted for parcel, _ in batch))
+
+    async def _park(self, settled: Settled, error: BaseException) -> None:
+        """One outcome cannot be stored as it is: its handoff is unknown, and the rule for those ends it."""
+        parcel, _ = settled
+        log.error(
+            "an outcome could not be stored; its handoff counts as unknown",
+            action="delivery.outcome_poison",
+            notification=str(parcel.notification_id),
+            error=type(error).__name__,
+        )
+        await self._database.execute(
+            _sql.doubt, [parcel.attempt_id], [""], [self._unknown.pause(parcel.channel)], [""], [""]
+        )
+
+    async def _store(self, batch: Sequence[Settled]) -> None:
+        accepted = [(parcel, outcome) for parcel, outcome in batch if isinstance(outcome, Accepted)]
+        step("outcome.before_commit")
+        concluded = Concluded()
+        if len(accepted) == len(batch):
+            async with self._database.connection() as connection:
+                early = await self._accept(connection, accepted)
+        else:
+
+            async def store(connection: Connection) -> tuple[bool, Concluded]:
+                return await self._store_mixed(connection, batch, accepted)
+
+            early, concluded = await transact(self._database, store)
+        step("outcome.committed")
+        passed(concluded)
+        if early:
+            self._early()
+        if concluded.finished:
+            self._finished(concluded)
+        if any(isinstance(outcome, Temporary) for _, outcome in batch):
+            self._ready()
+
+    async def _store_mixed(
+        self, connection: Connection, batch: Sequence[Settled], accepted: Sequence[tuple[Parcel, Accepted]]
+    ) -> tuple[bool, Concluded]:
+        refused = [(parcel, outcome) for parcel, outcome in batch if isinstance(outcome, Permanent)]
+        later = [(parcel, outcome) for parcel, outcome in batch if isinstance(outcome, Temporary)]
+        doubted = [(parcel, outcome) for parcel, outcome in batch if isinstance(outcome, Unknown)]
+        if refused:
+            await lock_orders(connection, (parcel.order_id for parcel, _ in refused))
+        early = bool(accepted) and await self._accept(connection, accepted)
+        if later:
+            await self._postpone(connection, later)
+        if doubted:
+            await self._doubt(connection, doubted)
+        if not refused:
+            return early, Concluded()
+        rows = await connection.fetch(
+            _sql.refuse,
+            [parcel.attempt_id for parcel, _ in refused],
+            [parcel.order_id for parcel, _ in refused],
+            [parcel.notification_id for parcel, _ in refused],
+            [parcel.provider for parcel, _ in refused],
+            [parcel.tries + 1 for parcel, _ in refused],
+            [clean(outcome.code, 40) for _, outcome in refused],
+            [clean(outcome.detail) for _, outcome in refused],
+            self._owner,
+        )
+        stored = {row[0] for row in rows}
+        ended = [
+            Ended(
+                parcel.order_id,
+                parcel.notification_id,
+                outcome.result,
+                states.rank(parcel.channel, outcome.result),
+            )
+            for parcel, outcome in refused
+            if parcel.attempt_id in stored
+        ]
+        return early, await conclude(connection, ended, self._calendar.now())
+
+    async def _accept(self, connection: Connection, accepted: Sequence[tuple[Parcel, Accepted]]) -> bool:
+        now = self._calendar.now()
+        keys = [
+            reference_key(parcel.provider, parcel.notification_id, outcome.reference)
+            for parcel, outcome in accepted
+        ]
+        waits = [
+            self._wait(parcel, family, now) for (parcel, _), (family, _) in zip(accepted, keys, strict=True)
+        ]
+        return bool(
+            await connection.fetchval(
+                _sql.accept,
+                [parcel.attempt_id for parcel, _ in accepted],
+                [parcel.order_id for parcel, _ in accepted],
+                [parcel.notification_id for parcel, _ in accepted],
+                [
+                    states.SUCCEEDED if parcel.channel == "Email" else states.ACCEPTED
+                    for parcel, _ in accepted
+                ],
+                [clean(outcome.reference) for _, outcome in accepted],
+                [family for family, _ in keys],
+                [clean(key) for _, key in keys],
+                [clean(outcome.evidence) for _, outcome in accepted],
+                [status for status, _ in waits],
+                [until for _, until in waits],
+                now,
+            )
+        )
+
+    def _wait(self, parcel: Parcel, family: str, now: datetime) -> tuple[str, datetime]:
+        """What an accepted message becomes without a report, and when (design 4.1, final state of SMTP mail)."""
+        if family == "dsn":
+            return states.DELIVERED, now + self._email_settle
+        return states.FAILED_TTL, parcel.expires_at + self._grace
+
+    async def _postpone(self, connection: Connection, later: Sequence[tuple[Parcel, Temporary]]) -> None:
+        now = self._calendar.now()
+        pauses = [
+            message_pause(parcel.tries, outcome.after) if outcome.scope == "message" else timedelta(0)
+            for parcel, outcome in later
+        ]
+        await connection.execute(
+            _sql.postpone,
+            [parcel.attempt_id for parcel, _ in later],
+            [parcel.order_id for parcel, _ in later],
+            [parcel.notification_id for parcel, _ in later],
+            [parcel.provider for parcel, _ in later],
+            [parcel.tries + 1 for parcel, _ in later],
+            [now + pause for pause in pauses],
+            pauses,
+            [clean(outcome.code, 40) for _, outcome in later],
+            [clean(outcome.detail) for _, outcome in later],
+            self._owner,
+            now,
+            [outcome.scope == "message" for _, outcome in later],
+        )
+        providers = {
+            parcel.provider: outcome
+            for parcel, outcome in later
+            if outcome.scope == "provider" and outcome.after != 0.0
+        }
+        for provider, outcome in sorted(providers.items()):
+            await connection.execute(
+                _sql.pause_provider, provider, provider_pause(outcome.after), clean(outcome.detail)
+            )
+
+    async def _doubt(self, connection: Connection, doubted: Sequence[tuple[Parcel, Unknown]]) -> None:
+        keys = [
+            ("dsn", parcel.notification_id.hex) if parcel.channel == "Email" else ("", "")
+            for parcel, _ in doubted
+        ]
+        await connection.execute(
+            _sql.doubt,
+            [parcel.attempt_id for parcel, _ in doubted],
+            [clean(outcome.detail) for _, outcome in doubted],
+            [self._unknown.pause(parcel.channel) for parcel, _ in doubted],
+            [family for family, _ in keys],
+            [key for _, key in keys],
+        )

@@ -1,0 +1,380 @@
+"""The worker: every loop of delivery in one process, woken by the database, polled once a second as the net below.
+
+Any number of workers run beside each other; each holds what it works on by leases of its incarnation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import platform
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+import structlog
+
+from varsel.channels.model import Channel
+from varsel.delivery.conditions import Getter, HttpConditions
+from varsel.delivery.dispatch import Dispatcher
+from varsel.delivery.due import DueOrders, Made, Resolver
+from varsel.delivery.ending import Concluded
+from varsel.delivery.feed import Sequencer
+from varsel.delivery.handoff import Handoffs
+from varsel.delivery.model import LANE_INSTANT, LANE_ORDINARY, LEASE, RENEW_SECONDS, Kind, Parcel
+from varsel.delivery.outcome import Outcomes
+from varsel.delivery.pauses import Providers
+from varsel.delivery.reaper import DEAD_AFTER, Reaper
+from varsel.delivery.reports import Matcher, ReportStore, give_up
+from varsel.delivery.routes import ENDPOINTS, DeliveryRoutes
+from varsel.delivery.window import Window
+from varsel.runtime.clock import Calendar, Machine
+from varsel.runtime.endpoints import Bound, bind
+from varsel.runtime.errors import Unavailable
+from varsel.runtime.settings import Settings
+from varsel.store import queries
+from varsel.store.database import Database, Listener
+from varsel.store.ids import uuid7
+from varsel.store.partitions import ensure_partitions
+from varsel.store.secrets import MasterKey
+
+_sql = queries.load("varsel.delivery")
+log = structlog.get_logger("varsel.delivery")
+
+PULSE: Final = 1.0  # seconds between heartbeats, which also look for what no wake-up told
+PARTITIONS_EVERY: Final = 3600.0
+_LANES: Final[tuple[tuple[Kind, int], ...]] = (
+    ("Email", LANE_INSTANT),
+    ("Email", LANE_ORDINARY),
+    ("Sms", LANE_INSTANT),
+    ("Sms", LANE_ORDINARY),
+)
+
+
+class ReportRoom:
+    """What the HTTP role needs of delivery: the gateway's report endpoint."""
+
+    def __init__(self, database: Database) -> None:
+        self.bound: tuple[Bound, ...] = bind(ENDPOINTS, DeliveryRoutes(ReportStore(database)))
+
+
+def window_of(settings: Settings) -> Window:
+    """The daytime window of the settings; SettingsError when its hours make none."""
+    return Window(settings.sms_window_start, settings.sms_window_end, settings.sms_window_weekdays_only)
+
+
+class Worker:
+    """One incarnation. `start` returns when it works, `stop` when nothing of it is in hand any more."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        listener: Listener,
+        *,
+        calendar: Calendar,
+        machine: Machine,
+        master_key: MasterKey,
+        channels: Sequence[Channel],
+        resolver: Resolver,
+        outbound: Getter,
+    ) -> None:
+        self.id: UUID = uuid7()
+        self._settings = settings
+        self._database = database
+        self._machine = machine
+        self._calendar = calendar
+        self._channels = tuple(channels)
+        self._stopping = False
+        self._pulse_task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._dispatch_tasks: list[asyncio.Task[None]] = []
+        window = window_of(settings)
+        self._providers = Providers(channels, machine)
+        self._handoffs = Handoffs(database, calendar, window, self.id)
+        self._outcomes = Outcomes(
+            database,
+            calendar,
+            settings,
+            self._handoffs,
+            self.id,
+            early=self._early,
+            finished=self._finished,
+            ready=self._look_ready,
+            paused=self._providers.pause,
+        )
+        self._dispatchers = {
+            (kind, lane): Dispatcher(
+                kind,
+                lane,
+                database=database,
+                calendar=calendar,
+                machine=machine,
+                providers=self._providers,
+                handoffs=self._handoffs,
+                outcomes=self._outcomes,
+                owner=self.id,
+            )
+            for kind, lane in _LANES
+            if self._providers.has(kind)
+        }
+        self._due = DueOrders(
+            database,
+            calendar,
+            machine,
+            window,
+            self.id,
+            key=lambda recipient: master_key.mac("recipient", recipient.encode()),
+            conditions=HttpConditions(outbound, settings.condition_timeout),
+            resolver=resolver,
+            retry=timedelta(seconds=settings.retry_seconds),
+            rooms=self._rooms,
+            made=self._made,
+            finished=lambda: self._finished(Concluded(1)),
+        )
+        self._sequencer = Sequencer(database, machine)
+        self._matcher = Matcher(database, calendar, machine, finished=self._finished)
+        self._reaper = Reaper(
+            database, calendar, machine, settings, finished=self._finished, ready=self._look_ready
+        )
+        self._wakes = {name: asyncio.Event() for name in ("due", "feed", "report", "reap")}
+        for topic, callback in (
+            ("due", self._wakes["due"].set),
+            ("ready", self._look_ready),
+            ("feed", self._wakes["feed"].set),
+            ("report", self._wakes["report"].set),
+            ("clock", self._clock_moved),
+        ):
+            listener.on(topic, callback)
+        self._found: Any = None
+
+    # -- life ------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Register this incarnation and begin; DatabaseUnavailable when it cannot be registered."""
+        await self._register()
+        create = asyncio.create_task
+        self._pulse_task = create(self._pulses(), name="varsel-pulse")
+        self._tasks = [
+            create(self._loop("due", self._due.run, lambda: self._due.again_after), name="varsel-due"),
+            create(self._loop("feed", self._number, lambda: self._sequencer.again_after), name="varsel-feed"),
+            create(
+                self._loop("report", self._matcher.run, lambda: self._matcher.again_after),
+                name="varsel-report",
+            ),
+            create(self._loop("reap", self._reap, lambda: None), name="varsel-reap"),
+            create(self._renewals(), name="varsel-renew"),
+        ]
+        self._dispatch_tasks = [create(dispatcher.run()) for dispatcher in self._dispatchers.values()]
+
+    async def stop(self) -> None:
+        """Finish what is in hand within VARSEL_STOP_SECONDS, give back the rest, and leave."""
+        if self._stopping or self._pulse_task is None:
+            return
+        self._stopping = True
+        for wake in self._wakes.values():
+            wake.set()
+        with contextlib.suppress(Exception):
+            await asyncio.wait_for(self._due.settle(), 5)
+        for dispatcher in self._dispatchers.values():
+            await dispatcher.stop()
+        if self._dispatch_tasks:
+            _, late = await asyncio.wait(self._dispatch_tasks, timeout=self._settings.stop_seconds)
+            if late:
+                for dispatcher in self._dispatchers.values():
+                    dispatcher.cancel()
+                await asyncio.wait(late, timeout=5)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._outcomes.drain(), 10)
+        # Renewals sleep long; the other loops end by themselves after the round they are in.
+        *rounds, renewals = self._tasks
+        await asyncio.wait(rounds, timeout=5)
+        for task in (*rounds, renewals, *self._dispatch_tasks, self._pulse_task):
+            if task is not None:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+        with contextlib.suppress(Unavailable):
+            await self._sequencer.run()
+            await self._database.execute(_sql.release_due, self.id)
+            await self._database.execute(_sql.release_all_ready, self.id)
+            if not self._handoffs.open:
+                await self._database.execute(_sql.leave_worker, self.id)
+            # else the heartbeat stops, and the reaper of another worker settles what is open
+        self._database.wake("due", "ready")
+        log.info("the worker has stopped", action="delivery.stopped")
+
+    async def _register(self) -> None:
+        await self._database.execute(_sql.register_worker, self.id, platform.node()[:200], os.getpid())
+
+    # -- loops -----------------------------------------------------------------------------------------------------
+
+    async def _loop(
+        self, name: str, run: Callable[[], Awaitable[bool]], again_after: Callable[[], float | None]
+    ) -> None:
+        wake = self._wakes[name]
+        while True:
+            wake.clear()
+            if self._stopping:
+                return
+            pause: float | None
+            try:
+                if await run():
+                    continue
+                pause = again_after()
+            except Unavailable:
+                pause = 0.5
+            except Exception:
+                log.exception("a loop of the worker failed; it goes on", action=f"delivery.{name}_failed")
+                pause = 1.0
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await wake.wait()
+
+    async def _number(self) -> bool:
+        await self._sequencer.run()
+        return False
+
+    async def _pulses(self) -> None:
+        partitions_at = 0.0
+        while True:
+            try:
+                await self._pulse()
+                if self._machine.monotonic() >= partitions_at:
+                    partitions_at = self._machine.monotonic() + PARTITIONS_EVERY
+                    async with self._database.transaction() as connection:
+                        await ensure_partitions(connection)
+            except Unavailable:
+                log.warning("no heartbeat: the database is away", action="delivery.no_pulse")
+            except Exception:
+                log.exception("the heartbeat failed; it goes on", action="delivery.pulse_failed")
+            await asyncio.sleep(PULSE * random.uniform(0.9, 1.05))
+
+    async def _pulse(self) -> None:
+        found = await self._database.fetchrow(
+            _sql.pulse, self.id, self._calendar.now(), DEAD_AFTER, self._reaper.held_until
+        )
+        assert found is not None
+        if not found["alive"]:
+            # Declared dead after a long silence: what it held is free, and no intent of it will be granted.
+            log.warning("this worker was taken for dead and registers again", action="delivery.revived")
+            await self._register()
+        if found["paused"]:
+            self._providers.learn(msgspec.json.decode(found["paused"], type=dict[str, float]))
+        for name in ("due", "feed", "report"):
+            if found[name]:
+                if name == "report":
+                    self._matcher.look_back()
+                self._wakes[name].set()
+        for (kind, lane), dispatcher in self._dispatchers.items():
+            if lane in found["email" if kind == "Email" else "sms"]:
+                dispatcher.look()
+        self._found = found
+        if any(
+            found[name]
+            for name in (
+                "dead",
+                "orphaned",
+                "lapsed_due",
+                "lapsed_ready",
+                "expired",
+                "awaited",
+                "unsettled",
+                "held",
+                "given_up",
+            )
+        ):
+            self._wakes["reap"].set()
+
+    async def _reap(self) -> bool:
+        found, self._found = self._found, None
+        if found is None:
+            return False
+        if found["dead"] or found["orphaned"]:
+            await self._reaper.bury_workers()
+        if found["lapsed_due"] or found["lapsed_ready"]:
+            await self._reaper.release_lapsed()
+            self._wakes["due"].set()
+        for name, work in (
+            ("unsettled", self._reaper.settle_unknown),
+            ("held", self._reaper.settle_unknown),
+            ("expired", self._reaper.expire),
+            ("awaited", self._reaper.end_awaited),
+        ):
+            if found[name]:
+                while await work() and not self._stopping:
+                    pass
+        if found["given_up"]:
+            await give_up(self._database)
+        return False
+
+    async def _renewals(self) -> None:
+        while not self._stopping:
+            await asyncio.sleep(RENEW_SECONDS)
+            with contextlib.suppress(Unavailable):
+                orders = self._due.leased()
+                if orders:
+                    await self._database.execute(_sql.renew_due, orders, self.id, LEASE)
+                messages = [one for dispatcher in self._dispatchers.values() for one in dispatcher.in_hand()]
+                if messages:
+                    await self._database.execute(_sql.renew_ready, messages, self.id, LEASE)
+
+    # -- what happens between the parts ----------------------------------------------------------------------------
+
+    def _rooms(self, channel: str, lane: int) -> int:
+        for (kind, number), dispatcher in self._dispatchers.items():
+            if kind == channel and number == lane:
+                return dispatcher.room
+        return 0
+
+    def _made(self, made: Sequence[Made]) -> None:
+        for one in made:
+            for row in one.rows:
+                if row.owner != self.id or row.rank:
+                    continue
+                self._dispatchers[row.channel, row.lane].put(
+                    (
+                        Parcel(
+                            row.id,
+                            row.order_id,
+                            row.creator,
+                            row.channel,
+                            row.lane,
+                            row.domain,
+                            row.ready_at,
+                            row.expires_at,
+                            0,
+                            row.daytime,
+                            row.address,
+                            row.custom_subject,
+                            row.custom_body,
+                            one.content,
+                        ),
+                    )
+                )
+        if any(row.owner is None and not row.rank for one in made for row in one.rows):
+            self._look_ready()
+
+    def _early(self) -> None:
+        self._matcher.look_back()
+        self._wakes["report"].set()
+
+    def _finished(self, concluded: Concluded) -> None:
+        if concluded.finished:
+            self._wakes["feed"].set()
+
+    def _look_ready(self) -> None:
+        for dispatcher in self._dispatchers.values():
+            dispatcher.look()
+
+    def _clock_moved(self) -> None:
+        self._due.reset()
+        self._reaper.reset()
+        for dispatcher in self._dispatchers.values():
+            dispatcher.reset()
+        for wake in self._wakes.values():
+            wake.set()

@@ -1,0 +1,65 @@
+"""HTTP of delivery: the gateway's reports (docs/reference/notifications-api.md 2.26.1)."""
+
+from __future__ import annotations
+
+from email.message import Message
+from typing import Final
+
+from varsel.channels.sms.reports import ACKNOWLEDGED, Report, ReportError, read_reports
+from varsel.delivery.reports import RawReport, ReportStore
+from varsel.runtime.endpoints import Call, Endpoint, Policy, Reply
+
+_XML: Final = b"application/xml; charset=utf-8"
+_TEXT: Final = b"text/plain; charset=utf-8"
+
+ENDPOINTS: Final = (
+    Endpoint(
+        "POST",
+        "/notifications/sms/api/v1/reports",
+        "sms_reports",
+        Policy.SMS_REPORT,
+        "Delivery reports of the SMS gateway",
+        consumes=("application/xml", "text/plain"),
+        responses={200: None, 400: None},
+        problems=(401, 415),
+        description=(
+            "PSWin XML, one MSGLST with any number of MSG. Every report is stored as it came before the answer; what "
+            "cannot be matched or understood waits for the operator and is no error to the gateway."
+        ),
+    ),
+)
+
+
+class DeliveryRoutes:
+    """Answers the gateway as soon as its reports are on disk."""
+
+    def __init__(self, store: ReportStore) -> None:
+        self._store = store
+
+    async def sms_reports(self, call: Call) -> Reply:
+        """200 with the gateway's acknowledgement; 400 with a sentence when the body is no list of whole reports."""
+        try:
+            reports = read_reports(call.body, _charset(call.header(b"content-type")))
+        except ReportError as error:
+            await self._store.store(
+                [
+                    *map(_raw, error.reports),
+                    RawReport("link", None, None, None, call.body, reason="MALFORMED"),
+                ]
+            )
+            return Reply(error.status, str(error).encode(), content_type=_TEXT)
+        await self._store.store([_raw(report) for report in reports])
+        return Reply(200, ACKNOWLEDGED, content_type=_XML)
+
+
+def _raw(report: Report) -> RawReport:
+    return RawReport("link", report.reference or None, report.state, report.result, report.raw.encode())
+
+
+def _charset(content_type: bytes | None) -> str | None:
+    if content_type is None:
+        return None
+    header = Message()
+    header["Content-Type"] = content_type.decode("latin-1").replace("\r", " ").replace("\n", " ")
+    charset = header.get_param("charset")
+    return charset if isinstance(charset, str) else None

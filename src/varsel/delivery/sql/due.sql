@@ -1,0 +1,79 @@
+-- name: claim_due
+-- Lock up to $4 waiting orders whose time has come by $1, from the place ($2, $3) on; texts above $5 octets stay behind.
+select d.order_id, d.due_at, d.tries, d.asked, o.creator, o.kind, o.channel, o.sending_policy, o.requested_at, o.resource_id,
+    o.resource_action, octet_length(c.content) as octets, case when octet_length(c.content) <= $5 then c.content end as content
+from due d
+    join orders o on o.id = d.order_id and o.state = 'Registered'
+    left join order_content c on c.order_id = d.order_id
+where d.owner is null and d.due_at <= $1 and (d.due_at, d.order_id) > ($2, $3)
+order by d.due_at, d.order_id
+limit $4
+for update of d, o skip locked;
+
+-- name: lease_due
+-- Hold orders $1 for owner $2 while somebody outside is asked; they show as Processing.
+with leased as (
+    update due set owner = $2, lease_until = clock_timestamp() + $3::interval where order_id = any($1::uuid[])
+)
+update orders set state = 'Processing', state_at = $4 where id = any($1::uuid[]) and state = 'Registered';
+
+-- name: read_content
+-- The stored content of one order.
+select content from order_content where order_id = $1;
+
+-- name: renew_due
+-- Go on holding orders $1 of owner $2.
+update due set lease_until = clock_timestamp() + $3::interval where order_id = any($1::uuid[]) and owner = $2;
+
+-- name: lock_leased
+-- Lock one order that owner $2 still holds, before its plan is stored; nothing when it was cancelled or taken back.
+select o.id from due d join orders o on o.id = d.order_id and o.state in ('Registered', 'Processing')
+where d.order_id = $1 and d.owner = $2
+for update of o, d;
+
+-- name: put_back_due
+-- An order that must be asked about again: $3 is the next time, $4 the tries, $5 whether the condition was inconclusive.
+with back as (
+    update due set owner = null, lease_until = null, due_at = $3, tries = $4, asked = $5
+    where order_id = $1 and owner = $2 returning order_id
+)
+update orders set state = 'Registered', state_at = $6 where id in (select order_id from back) and state = 'Processing';
+
+-- name: release_due
+-- Leases of owner $1 go back untouched.
+with back as (
+    update due set owner = null, lease_until = null where owner = $1 returning order_id
+)
+update orders set state = 'Registered' where id in (select order_id from back) and state = 'Processing' returning id;
+
+-- name: release_lapsed_due
+-- Leases that ran out go back untouched.
+with lapsed as (
+    select order_id from due where owner is not null and lease_until < clock_timestamp() limit 500 for update skip locked
+), back as (
+    update due set owner = null, lease_until = null where order_id in (select order_id from lapsed) returning order_id
+)
+update orders set state = 'Registered' where id in (select order_id from back) and state = 'Processing' returning id;
+
+-- name: insert_notifications
+-- The messages of planned orders, one row each.
+insert into notification (order_id, id, creator, channel, position, recipient_kind, recipient, recipient_key, address,
+    custom_subject, custom_body, sms_parts, body_length, status, rank, status_at, expires_at)
+select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::int[], $6::text[], $7::text[], $8::bytea[], $9::text[],
+    $10::text[], $11::text[], $12::smallint[], $13::int[], $14::text[], $15::smallint[], $16::timestamptz[], $17::timestamptz[]);
+
+-- name: insert_ready
+-- Messages that wait to be handed over; those with an owner are in its hands at once, for $11.
+insert into ready (notification_id, order_id, creator, channel, lane, domain, ready_at, expires_at, daytime, owner, lease_until)
+select r.*, case when r.owner is not null then clock_timestamp() + $11::interval end
+from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::smallint[], $6::text[], $7::timestamptz[], $8::timestamptz[],
+    $9::boolean[], $10::uuid[]) as r (notification_id, order_id, creator, channel, lane, domain, ready_at, expires_at, daytime, owner);
+
+-- name: planned
+-- Orders whose messages are stored: due rows go, $2 messages each are still to end.
+with gone as (
+    delete from due where order_id = any($1::uuid[])
+)
+update orders o set state = 'Processed', state_at = $3, remaining = p.remaining
+from unnest($1::uuid[], $2::int[]) as p (id, remaining)
+where o.id = p.id and o.state in ('Registered', 'Processing');

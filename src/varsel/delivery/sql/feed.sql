@@ -1,0 +1,21 @@
+-- name: number_feed
+-- Number up to $2 committed entries from mark $1 on; nothing while another sequencer has the lead. After a promotion the series
+-- skips $3, so that numbers a lost primary may have given are not given again.
+with place as (
+    select ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int as timeline
+), lead as (
+    select c.last + case when c.timeline <> p.timeline then $3::bigint else 0 end as last, p.timeline
+    from feed_counter c cross join place p for update of c skip locked
+), taken as (
+    delete from feed_pending where exists (select from lead) and mark = any(array(
+        select mark from feed_pending where mark > $1 order by mark limit $2))
+    returning mark, order_id, creator, created_at, entry
+), numbered as (
+    select t.*, l.last + row_number() over (order by t.mark) as seq from taken t cross join lead l
+), added as (
+    insert into feed (seq, creator, order_id, created_at, entry) select seq, creator, order_id, created_at, entry from numbered
+), counted as (
+    update feed_counter c set last = l.last + (select count(*) from taken), timeline = l.timeline
+    from lead l where exists (select from taken)
+)
+select count(*)::int as number, max(mark) as mark, (select count(*)::int from lead) as led from taken;

@@ -1,0 +1,39 @@
+-- name: read_ending
+-- What the feed tells of orders that end, with their messages in the order of display.
+select o.id, o.creator, o.kind, o.senders_reference, n.channel, n.address, n.status, n.status_at
+from orders o left join notification n on n.order_id = o.id
+where o.id = any($1::uuid[]) and o.state in ('Registered', 'Processing', 'Processed', 'Attempting')
+order by o.id, n.channel, n.position;
+
+-- name: finish
+-- End orders $1 in state $2: feed entries $3 (numbered later), log and sums, all or nothing.
+with w as (
+    select * from unnest($1::uuid[], $2::text[], $3::bytea[]) as w (id, state, entry)
+), done as (
+    update orders o set state = w.state, state_at = $4, ended_at = $4, remaining = 0
+    from w where o.id = w.id and o.state in ('Registered', 'Processing', 'Processed', 'Attempting')
+    returning o.*
+), first as (
+    insert into fed (order_id) select id from done on conflict do nothing returning order_id
+), pending as (
+    insert into feed_pending (order_id, creator, created_at, entry)
+    select d.id, d.creator, $4, w.entry from first f join done d on d.id = f.order_id join w on w.id = d.id
+), ended as (
+    select n.* from done d join notification n on n.order_id = d.id
+), logged as (
+    insert into notification_log (order_id, notification_id, chain_id, creator, senders_reference, dialog_id, transmission_id, kind,
+        channel, recipient_kind, recipient, recipient_key, destination, resource_id, status, reference, requested_at, updated_at)
+    select d.id, n.id, d.chain_id, d.creator, d.senders_reference, d.dialog_id, d.transmission_id, d.kind,
+        n.channel, n.recipient_kind, n.recipient, n.recipient_key, n.address, d.resource_id, n.status, n.reference, d.requested_at, n.status_at
+    from ended n join done d on d.id = n.order_id
+    on conflict do nothing
+), summed as (
+    insert into metric_daily (day, creator, what, status, number, parts)
+    select (n.status_at at time zone 'UTC')::date, n.creator, n.channel, n.status, count(*), coalesce(sum(n.sms_parts), 0)
+    from ended n group by 1, 2, 3, 4
+    union all
+    select (d.requested_at at time zone 'UTC')::date, d.creator, 'orders', d.state, count(*), 0 from done d group by 1, 2, 4
+), gone as (
+    delete from due where order_id = any($1::uuid[])
+)
+select order_id from first;

@@ -1,0 +1,135 @@
+-- name: accept
+-- Messages that providers took: attempt, reference, status, and the wait for the final word. A handoff that was settled meanwhile
+-- leaves only its reference, by which the reports will still find the message. Whether a report about them waits already.
+with w as (
+    select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
+        $10::timestamptz[])
+        as w (attempt_id, order_id, notification_id, status, reference, family, key, evidence, then_status, until)
+), ended as (
+    delete from handoff h using w where h.attempt_id = w.attempt_id
+    returning h.attempt_id, h.number, h.provider, h.begun_at
+), tried as (
+    insert into attempt (order_id, id, notification_id, number, provider, begun_at, ended_at, outcome, reference, detail)
+    select w.order_id, w.attempt_id, w.notification_id, e.number, e.provider, e.begun_at, clock_timestamp(), 'accepted', w.reference, w.evidence
+    from ended e join w on w.attempt_id = e.attempt_id
+), known as (
+    insert into provider_reference (provider, reference, order_id, notification_id)
+    select family, key, order_id, notification_id from w where key <> '' on conflict do nothing
+), moved as (
+    update notification n set status = w.status, rank = 20, status_at = $11, reference = nullif(w.reference, ''), provider = e.provider
+    from w join ended e on e.attempt_id = w.attempt_id
+    where n.order_id = w.order_id and n.id = w.notification_id and n.rank < 20
+    returning n.id
+), waits as (
+    insert into awaiting (notification_id, order_id, channel, until, then_status, provider, reference)
+    select w.notification_id, w.order_id, case when w.status = 'Succeeded' then 'Email' else 'Sms' end, w.until, w.then_status,
+        e.provider, w.reference
+    from moved m join w on w.notification_id = m.id join ended e on e.attempt_id = w.attempt_id
+    on conflict (notification_id) do nothing
+)
+select exists (select from w join parked_report p on p.provider = w.family and p.reference = w.key and p.dead_at is null) as early;
+
+-- name: refuse
+-- Attempts that ended for good, with a handoff (deleted) or before one (the message is held by owner $8).
+with w as (
+    select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::smallint[], $6::text[], $7::text[])
+        as w (attempt_id, order_id, notification_id, provider, number, code, detail)
+), ended as (
+    delete from handoff h using w where h.attempt_id = w.attempt_id
+    returning h.attempt_id, h.notification_id, h.begun_at
+), held as (
+    delete from ready r using w where r.notification_id = w.notification_id and r.owner = $8
+    returning w.attempt_id, r.notification_id, clock_timestamp() as begun_at
+), both_ as (
+    select * from ended union all select * from held
+), tried as (
+    insert into attempt (order_id, id, notification_id, number, provider, begun_at, ended_at, outcome, code, detail)
+    select w.order_id, w.attempt_id, w.notification_id, w.number, w.provider, b.begun_at, clock_timestamp(), 'permanent', w.code, w.detail
+    from both_ b join w on w.attempt_id = b.attempt_id
+    on conflict do nothing
+)
+select attempt_id from both_;
+
+-- name: postpone
+-- Attempts that failed for now: the message waits again until calendar time $6, machine time now + $7; with a handoff or before one.
+with w as (
+    select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::smallint[], $6::timestamptz[], $7::interval[], $8::text[],
+        $9::text[], $12::boolean[])
+        as w (attempt_id, order_id, notification_id, provider, number, ready_at, pause, code, detail, counted)
+), ended as (
+    delete from handoff h using w where h.attempt_id = w.attempt_id
+    returning h.*
+), back as (
+    update notification n set status = 'New', rank = 0, status_at = $11
+    from ended e where n.order_id = e.order_id and n.id = e.notification_id and n.rank = 10
+    returning n.id
+), again as (
+    insert into ready (notification_id, order_id, creator, channel, lane, domain, ready_at, not_before, expires_at, tries, daytime)
+    select e.notification_id, e.order_id, e.creator, e.channel, e.lane, e.domain, w.ready_at, clock_timestamp() + w.pause, e.expires_at,
+        case when w.counted then e.number else e.number - 1 end, e.daytime
+    from ended e join w on w.attempt_id = e.attempt_id join back b on b.id = e.notification_id
+    on conflict (notification_id) do nothing
+), held as (
+    update ready r set owner = null, lease_until = null, ready_at = w.ready_at, not_before = clock_timestamp() + w.pause,
+        tries = case when w.counted then w.number else r.tries end
+    from w where r.notification_id = w.notification_id and r.owner = $10
+    returning w.attempt_id
+)
+insert into attempt (order_id, id, notification_id, number, provider, begun_at, ended_at, outcome, code, detail)
+select w.order_id, w.attempt_id, w.notification_id, w.number, w.provider, coalesce(e.begun_at, clock_timestamp()), clock_timestamp(),
+    'temporary', w.code, w.detail
+from w left join ended e on e.attempt_id = w.attempt_id
+where e.attempt_id is not null or (w.counted and w.attempt_id in (select attempt_id from held))
+on conflict do nothing;
+
+-- name: doubt
+-- Handoffs whose outcome cannot be known: settled after $3, or held when that is null. The key lets evidence find the message.
+with w as (
+    select * from unnest($1::uuid[], $2::text[], $3::interval[], $4::text[], $5::text[]) as w (attempt_id, detail, pause, family, key)
+), marked as (
+    update handoff h set unknown_at = clock_timestamp(), settle_at = clock_timestamp() + w.pause
+    from w where h.attempt_id = w.attempt_id and h.unknown_at is null
+    returning h.attempt_id, h.order_id, h.notification_id
+)
+insert into provider_reference (provider, reference, order_id, notification_id)
+select w.family, w.key, m.order_id, m.notification_id from marked m join w on w.attempt_id = m.attempt_id where w.key <> ''
+on conflict do nothing;
+
+-- name: lock_orders
+-- Take the orders whose messages are about to end, in one order of locking, so that nobody else counts at the same time.
+select id, state from orders where id = any($1::uuid[]) order by id for no key update;
+
+-- name: raise_status
+-- Give messages a final status where it is higher in rank; which orders it brought to their end. The orders are locked.
+with w as (
+    select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::smallint[], $5::text[]) as w (order_id, notification_id, status, rank, settled_by)
+), ended as (
+    update notification n set status = w.status, rank = w.rank, status_at = $6
+    from w where n.order_id = w.order_id and n.id = w.notification_id and n.rank < 30 and n.rank < w.rank
+    returning n.order_id, n.id
+), changed as (
+    update notification n set status = w.status, rank = w.rank, status_at = $6, corrected = (o.state = 'Completed')
+    from w join orders o on o.id = w.order_id
+    where n.order_id = w.order_id and n.id = w.notification_id and n.rank >= 30 and n.rank < w.rank
+    returning n.order_id, n.id, n.corrected
+), quiet as (
+    delete from awaiting a using ended e where a.notification_id = e.id
+), unsent as (
+    delete from ready r using ended e where r.notification_id = e.id
+), open as (
+    delete from handoff h using ended e where h.notification_id = e.id
+    returning h.*
+), tried as (
+    insert into attempt (order_id, id, notification_id, number, provider, begun_at, ended_at, outcome, settled_by)
+    select p.order_id, p.attempt_id, p.notification_id, p.number, p.provider, p.begun_at, clock_timestamp(), 'unknown', w.settled_by
+    from open p join w on w.notification_id = p.notification_id
+    on conflict do nothing
+), counted as (
+    update orders o set remaining = o.remaining - c.number
+    from (select order_id, count(*)::int as number from ended group by order_id) c
+    where o.id = c.order_id
+    returning o.id, o.remaining, o.state
+)
+select id as order_id, null::uuid as notification_id, (remaining <= 0 and state in ('Processed', 'Attempting')) as complete, false as corrected from counted
+union all
+select order_id, id, false, corrected from changed;

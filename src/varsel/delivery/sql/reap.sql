@@ -1,0 +1,111 @@
+-- name: register_worker
+-- This incarnation is alive.
+insert into worker (id, host, pid) values ($1, $2, $3)
+on conflict (id) do update set heartbeat_at = clock_timestamp();
+
+-- name: leave_worker
+-- This incarnation has ended and holds nothing.
+delete from worker where id = $1;
+
+-- name: pulse
+-- Heartbeat of worker $1, and what waits: the net below the wake-ups.
+with beat as (
+    update worker set heartbeat_at = clock_timestamp() where id = $1 returning id
+)
+select exists (select from beat) as alive,
+    exists (select from due where owner is null and due_at <= $2) as due,
+    array(select distinct lane from (values (0), (1), (2)) as l (lane) where exists (
+        select from ready r where r.owner is null and r.channel = 'Email' and r.lane = l.lane and r.ready_at <= $2)) as email,
+    array(select distinct lane from (values (0), (1), (2)) as l (lane) where exists (
+        select from ready r where r.owner is null and r.channel = 'Sms' and r.lane = l.lane and r.ready_at <= $2)) as sms,
+    exists (select from feed_pending) as feed,
+    exists (select from parked_report p join provider_reference r on r.provider = p.provider and r.reference = p.reference
+        where p.dead_at is null and p.status is not null) as report,
+    exists (select from worker where heartbeat_at < clock_timestamp() - $3::interval) as dead,
+    exists (select from due where owner is not null and lease_until < clock_timestamp()) as lapsed_due,
+    exists (select from ready where owner is not null and lease_until < clock_timestamp()) as lapsed_ready,
+    exists (select from ready where expires_at <= $2) as expired,
+    exists (select from awaiting where until <= $2) as awaited,
+    exists (select from handoff where settle_at <= clock_timestamp()) as unsettled,
+    exists (select from handoff where unknown_at is not null and settle_at is null and expires_at <= $4) as held,
+    exists (select from handoff h where h.unknown_at is null and not exists (select from worker v where v.id = h.worker)) as orphaned,
+    exists (select from parked_report where dead_at is null and give_up_at <= clock_timestamp()) as given_up,
+    (select json_object_agg(provider, extract(epoch from paused_until - clock_timestamp())) from provider_state
+        where paused_until > clock_timestamp()) as paused;
+
+-- name: pause_provider
+-- Pause a provider for $2, never shortening a pause.
+insert into provider_state (provider, paused_until, reason, failures) values ($1, clock_timestamp() + $2::interval, $3, 1)
+on conflict (provider) do update set paused_until = greatest(provider_state.paused_until, excluded.paused_until),
+    reason = excluded.reason, failures = provider_state.failures + 1, updated_at = clock_timestamp();
+
+-- name: dead_workers
+-- Incarnations without a sign of life for $1.
+select id from worker where heartbeat_at < clock_timestamp() - $1::interval for update skip locked;
+
+-- name: doubt_of_workers
+-- Open handoffs of incarnations $1, or of none that is registered, cannot be known; e-mail is settled after $2, SMS after $3.
+update handoff h set unknown_at = clock_timestamp(), worker = '00000000-0000-0000-0000-000000000000',
+    settle_at = clock_timestamp() + case when h.channel = 'Email' then $2::interval else $3::interval end
+where h.unknown_at is null and (h.worker = any($1::uuid[]) or not exists (select from worker v where v.id = h.worker))
+returning h.notification_id;
+
+-- name: doubt_references
+-- The notification id is known to bounce mail also when no answer of the provider is.
+insert into provider_reference (provider, reference, order_id, notification_id)
+select 'dsn', replace(h.notification_id::text, '-', ''), h.order_id, h.notification_id from handoff h
+where h.notification_id = any($1::uuid[]) and h.channel = 'Email'
+on conflict do nothing;
+
+-- name: free_of_workers
+-- Messages and orders held by dead incarnations go back untouched.
+with r as (
+    update ready set owner = null, lease_until = null where owner = any($1::uuid[])
+), d as (
+    update due set owner = null, lease_until = null where owner = any($1::uuid[]) returning order_id
+), o as (
+    update orders set state = 'Registered' where id in (select order_id from d) and state = 'Processing'
+)
+delete from worker where id = any($1::uuid[]);
+
+-- name: expired_ready
+-- Messages that were not handed over within their life, and are in nobody's hands.
+select order_id, notification_id from ready
+where expires_at <= $1 and (owner is null or lease_until < clock_timestamp()) order by expires_at limit $2;
+
+-- name: take_expired
+-- Those of them that still wait, now that their orders are locked.
+delete from ready where notification_id = any($1::uuid[]) and expires_at <= $2 and (owner is null or lease_until < clock_timestamp())
+returning order_id, notification_id, channel;
+
+-- name: awaited
+-- Accepted messages whose wait is over, from the place ($2, $3) on.
+select notification_id, order_id, channel, then_status, until from awaiting
+where until <= $1 and (until, notification_id) > ($2, $3) order by until, notification_id limit $4;
+
+-- name: still_awaited
+-- Those of them that no report ended meanwhile, now that their orders are locked.
+select notification_id, order_id, channel, then_status from awaiting where notification_id = any($1::uuid[]) and until <= $2;
+
+-- name: unsettled
+-- Unknown handoffs whose rule is due, and held ones whose life and grace are over.
+select attempt_id, notification_id, order_id, channel, provider, expires_at, settle_at is null as held from handoff
+where settle_at <= clock_timestamp() or (unknown_at is not null and settle_at is null and expires_at <= $1)
+limit 500;
+
+-- name: resend
+-- Settle unknown handoffs by sending again, through the same provider: the attempt is written down, the message waits again.
+with open as (
+    delete from handoff where attempt_id = any($1::uuid[]) and unknown_at is not null returning *
+), tried as (
+    insert into attempt (order_id, id, notification_id, number, provider, begun_at, ended_at, outcome, settled_by)
+    select order_id, attempt_id, notification_id, number, provider, begun_at, clock_timestamp(), 'unknown', 'resend' from open
+), back as (
+    update notification n set status = 'New', rank = 0, status_at = $2
+    from open p where n.order_id = p.order_id and n.id = p.notification_id and n.rank = 10
+    returning n.id
+)
+insert into ready (notification_id, order_id, creator, channel, lane, domain, ready_at, expires_at, tries, daytime, provider)
+select p.notification_id, p.order_id, p.creator, p.channel, p.lane, p.domain, $2, p.expires_at, p.number, p.daytime, p.provider
+from open p join back b on b.id = p.notification_id
+on conflict (notification_id) do nothing;

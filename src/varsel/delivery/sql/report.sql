@@ -1,0 +1,45 @@
+-- name: store_reports
+-- Keep reports as they came, and let those that name a message wait for it; $8 is how long.
+with w as (
+    select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[], $7::text[])
+        as w (id, provider, reference, word, status, raw, reason)
+), kept as (
+    insert into report (id, provider, reference, word, status, raw) select id, provider, reference, word, status, raw from w
+)
+insert into parked_report (report_id, provider, reference, word, status, received_at, give_up_at, reason, dead_at)
+select id, provider, reference, word, status, clock_timestamp(), clock_timestamp() + $8::interval, reason,
+    case when reason is not null then clock_timestamp() end
+from w;
+
+-- name: matching_reports
+-- Up to $2 waiting reports whose message is known, from report $1 on; nobody else takes them meanwhile.
+select p.report_id, p.provider, p.reference, p.status, r.order_id, r.notification_id
+from parked_report p join provider_reference r on r.provider = p.provider and r.reference = p.reference
+where p.dead_at is null and p.status is not null and p.report_id > $1
+order by p.report_id
+limit $2
+for update of p skip locked;
+
+-- name: early_reports
+-- Waiting reports about references that just became known.
+select p.report_id, p.provider, p.reference, p.status, r.order_id, r.notification_id
+from unnest($1::text[], $2::text[]) as w (provider, reference)
+    join parked_report p on p.provider = w.provider and p.reference = w.reference
+    join provider_reference r on r.provider = w.provider and r.reference = w.reference
+where p.dead_at is null and p.status is not null
+for update of p skip locked;
+
+-- name: drop_parked
+-- Reports that were applied.
+delete from parked_report where report_id = any($1::uuid[]);
+
+-- name: give_up_reports
+-- Reports whose message never became known are the operator's now.
+update parked_report set dead_at = clock_timestamp(), reason = 'RETRY_THRESHOLD_EXCEEDED'
+where report_id = any(array(select report_id from parked_report where dead_at is null and give_up_at <= clock_timestamp() limit 500
+    for update skip locked))
+returning report_id;
+
+-- name: bury_report
+-- A report that cannot be applied is the operator's.
+update parked_report set dead_at = clock_timestamp(), reason = $2, attempts = attempts + 1 where report_id = $1;

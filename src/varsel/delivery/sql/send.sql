@@ -1,0 +1,61 @@
+-- name: claim_ready
+-- Take up to $6 messages of a channel and lane that are ready by $3, from the place ($4, $5) on, for owner $7 and time $8.
+with chosen as (
+    select notification_id from ready
+    where owner is null and channel = $1 and lane = $2 and ready_at <= $3 and (ready_at, notification_id) > ($4, $5)
+        and (not_before is null or not_before <= clock_timestamp()) and expires_at > $3
+    order by ready_at, notification_id
+    limit $6
+    for update skip locked
+)
+update ready r set owner = $7, lease_until = clock_timestamp() + $8::interval
+where r.notification_id = any(array(select notification_id from chosen))
+returning r.notification_id, r.order_id, r.creator, r.lane, r.domain, r.ready_at, r.expires_at, r.tries, r.daytime, r.provider;
+
+-- name: read_messages
+-- Addresses and own texts of messages $2 of orders $1.
+select n.order_id, n.id, n.address, n.custom_subject, n.custom_body
+from unnest($1::uuid[], $2::uuid[]) as w (order_id, id) join notification n on n.order_id = w.order_id and n.id = w.id;
+
+-- name: read_contents
+-- The stored content of orders.
+select c.order_id, c.content from unnest($1::uuid[]) as w (id) join order_content c on c.order_id = w.id;
+
+-- name: renew_ready
+-- Go on holding messages $1 of owner $2.
+update ready set lease_until = clock_timestamp() + $3::interval where notification_id = any($1::uuid[]) and owner = $2;
+
+-- name: release_ready
+-- Messages that owner $2 gives back untouched; $3 is the next moment each may leave.
+update ready r set owner = null, lease_until = null, ready_at = coalesce(w.ready_at, r.ready_at)
+from unnest($1::uuid[], $3::timestamptz[]) as w (id, ready_at)
+where r.notification_id = w.id and r.owner = $2;
+
+-- name: release_all_ready
+-- Everything that owner $1 holds goes back untouched.
+update ready set owner = null, lease_until = null where owner = $1;
+
+-- name: release_lapsed_ready
+-- Leases that ran out go back untouched.
+update ready set owner = null, lease_until = null where notification_id = any(array(
+    select notification_id from ready where owner is not null and lease_until < clock_timestamp() limit 1000 for update skip locked));
+
+-- name: intend
+-- Write down that messages are about to leave, unless their order was cancelled or somebody else holds them; which ones may go.
+-- The share lock on the order meets the lock of a cancel: one of the two comes first.
+with w as (
+    select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[]) as w (attempt_id, notification_id, order_id, provider)
+), alive as (
+    select o.id from orders o where o.id in (select order_id from w) and o.state in ('Processed', 'Attempting') order by o.id for share
+), taken as (
+    delete from ready r using w
+    where r.notification_id = w.notification_id and r.owner = $5 and w.order_id in (select id from alive)
+    returning w.attempt_id, r.notification_id, r.order_id, r.creator, r.channel, w.provider, r.tries, r.lane, r.domain, r.daytime,
+        r.expires_at
+), moved as (
+    update notification n set status = 'Sending', rank = 10, status_at = $6, provider = t.provider
+    from taken t where n.order_id = t.order_id and n.id = t.notification_id and n.rank < 20
+)
+insert into handoff (attempt_id, notification_id, order_id, creator, channel, provider, number, lane, domain, daytime, expires_at, worker)
+select attempt_id, notification_id, order_id, creator, channel, provider, tries + 1, lane, domain, daytime, expires_at, $5 from taken
+returning attempt_id;
