@@ -13,13 +13,13 @@ from joserfc.jws import JWSRegistry
 from varsel.identity.encoding import b64url
 from varsel.identity.keys import KeyRing, SigningKey
 
-_RS256 = JWSRegistry.algorithms["RS256"]
+RS256 = JWSRegistry.algorithms["RS256"]
 
 
 def sign(key: SigningKey, claims: Mapping[str, Any]) -> str:
     """A compact JWS, RS256."""
     signed = key.head + b"." + b64url(msgspec.json.encode(claims))
-    return (signed + b"." + b64url(_RS256.sign(signed, key.key))).decode("ascii")
+    return (signed + b"." + b64url(RS256.sign(signed, key.key))).decode("ascii")
 
 
 class Signer:

@@ -1,0 +1,151 @@
+"""The identity room put together: what composition opens, mounts and closes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from varsel.identity import http
+from varsel.identity.altinn.exchange import Exchange
+from varsel.identity.altinn.routes import AltinnRoutes
+from varsel.identity.audit import AuditLog
+from varsel.identity.authorizer import PolicyAuthorizer
+from varsel.identity.devroutes import DevTokenRoutes
+from varsel.identity.devtokens import PlatformSigner
+from varsel.identity.keys import KeyRing
+from varsel.identity.limits import SLICE, RateLimiter
+from varsel.identity.maskinporten.enterprise import EnterpriseTrust
+from varsel.identity.maskinporten.routes import MaskinportenRoutes
+from varsel.identity.maskinporten.server import TokenServer
+from varsel.identity.platform.tokens import PlatformTokens
+from varsel.identity.seed import seed
+from varsel.identity.signing import Signer
+from varsel.identity.tokens import OwnKeys, TokenChecker
+from varsel.runtime.clock import Machine
+from varsel.runtime.endpoints import Authorizer
+from varsel.runtime.errors import Unavailable
+from varsel.runtime.settings import Settings
+from varsel.store.database import Database, Listener
+from varsel.store.queries import load
+from varsel.store.secrets import MasterKey
+
+log = structlog.get_logger("varsel.identity")
+sql = load("varsel.identity")
+
+#: How often what has expired is forgotten.
+SWEEP = 60.0
+
+
+class IdentityRoom:
+    """Tokens and policies. `authorizer` is for the API's router; `app` serves the identity paths."""
+
+    def __init__(self, database: Database, machine: Machine) -> None:
+        self._database = database
+        self._machine = machine
+        self._closing: list[Any] = []
+        self._sweeper: asyncio.Task[None] | None = None
+        self.authorizer: Authorizer
+        self.app: ASGIApp
+        self.keys: KeyRing
+        self.signer: Signer
+
+    @classmethod
+    async def open(
+        cls,
+        settings: Settings,
+        database: Database,
+        machine: Machine,
+        master_key: MasterKey,
+        *,
+        sandbox: bool,
+        listener: Listener | None = None,
+    ) -> IdentityRoom:
+        """Seed what a fresh installation needs, load keys and issuers, follow their changes."""
+        room = cls(database, machine)
+        await seed(database, machine, sandbox=sandbox)
+        room.keys = keys = await KeyRing.open(database, machine, master_key, listener)
+        room.signer = signer = Signer(keys)
+        audiences = {settings.base_url, settings.base_url + "/", settings.base_url + "/notifications/api/v1"}
+        platform = await PlatformTokens.open(database, machine, listener, audiences)
+        trail, limiter = AuditLog(database), RateLimiter(database, machine)
+        altinn_issuer = settings.base_url + "/authentication/api/v1/openid/"
+        server = TokenServer(
+            settings,
+            database,
+            machine,
+            keys=keys,
+            signer=signer,
+            limiter=limiter,
+            trail=trail,
+            trust=EnterpriseTrust.load(settings.enterprise_ca_file),
+        )
+        exchange = Exchange(
+            database,
+            machine,
+            signer,
+            trail,
+            issuer=altinn_issuer,
+            production=settings.client_environment == "production",
+        )
+        exchange.trust("maskinporten", TokenChecker(OwnKeys(keys, "maskinporten"), server.issuer, machine))
+        tokens = TokenChecker(OwnKeys(keys, "altinn"), altinn_issuer, machine, audiences=audiences)
+        room.authorizer = PolicyAuthorizer(settings, tokens, platform, sandbox=sandbox)
+        routes = [
+            *MaskinportenRoutes(server, keys).routes(),
+            *AltinnRoutes(settings, database, exchange, keys, limiter).routes(),
+        ]
+        if sandbox:
+            dev = DevTokenRoutes(
+                database,
+                machine,
+                signer,
+                platform=platform,
+                platform_signer=PlatformSigner(database, master_key, machine),
+                issuer=altinn_issuer,
+            )
+            routes += dev.routes()
+        room.app = Starlette(
+            routes=routes, exception_handlers={Unavailable: _unavailable, Exception: _broken}
+        )
+        room._closing = [server, trail, keys, platform]
+        room._sweeper = asyncio.get_running_loop().create_task(room._sweep(), name="varsel-identity-sweep")
+        return room
+
+    async def close(self) -> None:
+        """Finish what is being written, and stop following changes."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._sweeper
+        for part in self._closing:
+            await part.close()
+        self.signer.close()
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP)
+            now = self._machine.time()
+            try:
+                await self._database.execute(
+                    sql.sweep, datetime.fromtimestamp(now, UTC), int(now // SLICE) - 2
+                )
+            except Unavailable:
+                log.warning("nothing swept; the database is away", action="identity.sweep_failed")
+
+
+async def _unavailable(request: Request, error: Exception) -> Response:
+    retry = error.retry_after if isinstance(error, Unavailable) else 5
+    return http.problem(request, 503, {"Retry-After": str(retry)})
+
+
+async def _broken(request: Request, error: Exception) -> Response:
+    log.error("request failed", action="identity.failed", path=request.url.path, exc_info=error)
+    return Response(status_code=500)

@@ -1,0 +1,102 @@
+-- Organisations, service owners, scopes, integrations and their keys.
+
+-- name: insert_organisation
+-- An organisation, unless it is there.
+insert into organisation (number, name) values ($1, $2) on conflict (number) do nothing;
+
+-- name: upsert_service_owner
+-- A service owner by its code; names and number follow the latest call.
+insert into service_owner (code, number, name_nb, name_nn, name_en, details)
+values ($1, $2, $3, $4, $5, $6::jsonb)
+on conflict (code) do update set number = excluded.number, name_nb = excluded.name_nb, name_nn = excluded.name_nn,
+    name_en = excluded.name_en, details = service_owner.details || excluded.details;
+
+-- name: service_owners
+-- Every service owner, by code.
+select code, number, name_nb, name_nn, name_en, details from service_owner order by code;
+
+-- name: code_of
+-- The code of an organisation number.
+select code from service_owner where number = $1;
+
+-- name: number_of
+-- Number and Norwegian name of a service owner's code.
+select number, name_nb from service_owner where code = $1;
+
+-- name: insert_prefix
+-- A scope prefix and its owner, unless it is there.
+insert into prefix (name, owner) values ($1, $2) on conflict (name) do nothing;
+
+-- name: insert_scope
+-- A scope, unless it is there; its name when it was made.
+insert into scope (name, prefix, subscope, description, owner, attributes)
+values ($1, $2, $3, $4, $5, $6::jsonb) on conflict (name) do nothing returning name;
+
+-- name: grant_scope
+-- Consumer $2 may use scope $1 from $3 on.
+insert into scope_access (scope, consumer, state, created_at, updated_at) values ($1, $2, 'APPROVED', $3, $3)
+on conflict (scope, consumer) do update set state = 'APPROVED', updated_at = excluded.updated_at;
+
+-- name: insert_client
+-- An integration.
+insert into client (id, environment, organisation, supplier, kind, name, description, settings, created_at, updated_at)
+values ($1, $2, $3, $4, $5, $6, $7, $8::jsonb, $9, $9);
+
+-- name: insert_client_scopes
+-- Scopes $2 of client $1.
+insert into client_scope (client_id, scope) select $1, unnest($2::text[]) on conflict do nothing;
+
+-- name: delete_client_scopes
+-- The scopes of client $1 go away, to be replaced.
+delete from client_scope where client_id = $1;
+
+-- name: touch_keys
+-- The key set of client $1 changes at $3, if it still has version $2 (null: whatever it has); its new version.
+update client set keys_version = keys_version + 1, updated_at = $3
+where id = $1 and ($2::bigint is null or keys_version = $2) returning keys_version;
+
+-- name: delete_keys
+-- The keys of client $1 go away: all, or only kid $2.
+delete from client_key where client_id = $1 and ($2::text is null or kid = $2);
+
+-- name: insert_keys
+-- Keys of client $1.
+insert into client_key (client_id, kid, jwk, thumbprint, created_at, expires_at)
+select $1, * from unnest($2::text[], $3::jsonb[], $4::bytea[], $5::timestamptz[], $6::timestamptz[])
+on conflict (client_id, kid) do update
+set jwk = excluded.jwk, thumbprint = excluded.thumbprint, created_at = excluded.created_at, expires_at = excluded.expires_at;
+
+-- name: keys_of
+-- The keys of client $1, oldest first.
+select kid, jwk, thumbprint, created_at, expires_at from client_key where client_id = $1 order by created_at, kid;
+
+-- name: other_moduli
+-- Every registered modulus but those of $1.
+select distinct jwk ->> 'n' as n from client_key where thumbprint <> all($1::bytea[]);
+
+-- name: insert_person
+-- A synthetic person, unless there.
+insert into person (pid, name, party_uuid) values ($1, $2, $3) on conflict (pid) do nothing;
+
+-- name: person_of
+-- A person by national number.
+select pid, name, user_id, party_id, party_uuid, username from person where pid = $1;
+
+-- name: delegate
+-- Consumer $1 lets supplier $2 use scope $3 from $4 until $5.
+insert into delegation (consumer, supplier, scope, valid_from, valid_to) values ($1, $2, $3, $4, $5)
+on conflict (consumer, supplier, scope) do update set valid_from = excluded.valid_from, valid_to = excluded.valid_to;
+
+-- name: end_delegation
+-- The delegation ends at $4.
+update delegation set valid_to = $4
+where consumer = $1 and supplier = $2 and scope = $3 and (valid_to is null or valid_to > $4);
+
+-- name: delegations
+-- Delegations from or to organisation $1.
+select consumer, supplier, scope, valid_from, valid_to from delegation where consumer = $1 or supplier = $1
+order by consumer, supplier, scope;
+
+-- name: upsert_membership
+-- Person $1 has role $3 for organisation $2 (null: the platform).
+insert into membership (pid, organisation, role) values ($1, $2, $3) on conflict do nothing;

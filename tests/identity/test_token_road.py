@@ -1,0 +1,164 @@
+"""From a registered key to an accepted call (docs/reference/identity.md 1.2)."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.identity import BASE, GRANT, World, header_of, payload_of
+from varsel.identity.registry import CREATE_SCOPE
+from varsel.runtime.endpoints import Policy
+from varsel.runtime.errors import EmptyProblem
+
+
+async def test_the_whole_road(world: World) -> None:
+    metadata = (await world.http.get("/maskinporten/.well-known/oauth-authorization-server")).json()
+    assert metadata["issuer"] == BASE + "/maskinporten/"
+    assert metadata["token_endpoint"] == BASE + "/maskinporten/token"
+
+    answer = await world.token_request(world.grant(aud=metadata["issuer"]))
+    assert answer.status_code == 200
+    assert answer.headers["cache-control"] == "no-store"
+    body = answer.json()
+    assert body["token_type"] == "Bearer" and body["expires_in"] == 119 and body["scope"] == CREATE_SCOPE
+    claims = payload_of(body["access_token"])
+    assert claims["consumer"] == {"authority": "iso6523-actorid-upis", "ID": "0192:991825827"}
+    assert claims["exp"] - claims["iat"] == 120 and claims["client_amr"] == "private_key_jwt"
+    assert len(claims["jti"]) == 43 and "aud" not in claims and "sub" not in claims
+
+    exchanged = await world.exchange(body["access_token"])
+    assert exchanged.status_code == 200
+    assert exchanged.headers["content-type"].startswith("text/plain")
+    altinn = payload_of(exchanged.text)
+    assert altinn["urn:altinn:org"] == "digdir" and altinn["urn:altinn:orgNumber"] == "991825827"
+    assert altinn["urn:altinn:authlevel"] == 3 and altinn["urn:altinn:authenticatemethod"] == "maskinporten"
+    assert altinn["iss"] == BASE + "/authentication/api/v1/openid/"
+    assert altinn["exp"] - altinn["iat"] == 1800 and altinn["nbf"] == altinn["iat"]
+    assert altinn["jti"] == claims["jti"] and "client_amr" not in altinn and "aud" not in altinn
+    head = header_of(exchanged.text)
+    assert (
+        head["typ"] == "JWT" and head["x5t"] and len(head["kid"]) == 40 and head["kid"] == head["kid"].upper()
+    )
+
+    caller = await world.authorize({"Authorization": f"Bearer {exchanged.text}"})
+    assert caller.creator == "digdir" and caller.via == "bearer" and CREATE_SCOPE in caller.scopes
+    assert caller.pid is None
+
+
+async def test_exchange_answers_json_in_quotes_when_asked(world: World) -> None:
+    token = await world.maskinporten_token()
+    answer = await world.exchange(token, headers={"Accept": "application/json"})
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.text == f'"{answer.json()}"' and answer.json().count(".") == 2
+
+
+async def test_provider_name_in_any_case_and_unknown_provider(world: World) -> None:
+    token = await world.maskinporten_token()
+    assert (await world.exchange(token, "MaskinPorten")).status_code == 200
+    answer = await world.exchange(token, "Nemid")
+    assert answer.status_code == 400
+    assert answer.text == (
+        "Invalid token provider: Nemid. Trusted token providers are 'Maskinporten', 'Id-porten' and 'AltinnStudio'."
+    )
+    assert (await world.exchange("rubbish", "Nemid")).status_code == 401
+    assert (await world.exchange(token, "altinnstudio")).status_code == 401
+
+
+async def test_test_switch_makes_digdir_ttd(world: World) -> None:
+    token = await world.maskinporten_token()
+    answer = await world.exchange(token, params={"test": "True"})
+    assert payload_of(answer.text)["urn:altinn:org"] == "ttd"
+    assert (await world.exchange(token, params={"test": "perhaps"})).status_code == 400
+
+
+async def test_enterprise_user_is_gone(world: World) -> None:
+    token = await world.maskinporten_token()
+    answer = await world.exchange(token, headers={"X-Altinn-EnterpriseUser-Authentication": "dTpw"})
+    assert answer.status_code == 410 and answer.json()["title"] == "Virksomhetsbruker is no longer available"
+
+
+async def test_refusals_carry_code_trace_and_help_page(world: World) -> None:
+    answer = await world.token_request(world.grant(aud="https://elsewhere.example/"))
+    body = answer.json()
+    assert answer.status_code == 400 and body["error"] == "invalid_grant"
+    assert body["error_uri"] == BASE + "/maskinporten/errors/MP-110"
+    page = await world.http.get(body["error_uri"].removeprefix(BASE))
+    assert page.status_code == 200 and "MP-110" in page.text
+    description, _, trace = body["error_description"].partition(" (trace_id: ")
+    assert description == "Invalid assertion. Invalid JWT claim aud" and len(trace.rstrip(")")) == 32
+    assert (await world.http.get("/maskinporten/errors/MP-999")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("content", "headers", "error"),
+    [
+        (b'{"grant_type":"x"}', {"Content-Type": "application/json"}, "invalid_request"),
+        (b"", {"Content-Type": "application/x-www-form-urlencoded"}, "invalid_request"),
+        (
+            b"grant_type=password&assertion=x",
+            {"Content-Type": "application/x-www-form-urlencoded"},
+            "unsupported_grant_type",
+        ),
+        (
+            b"assertion=x&assertion=y",
+            {"Content-Type": "application/x-www-form-urlencoded"},
+            "invalid_request",
+        ),
+        (
+            b"grant_type=" + GRANT.encode() * 2000,
+            {"Content-Type": "application/x-www-form-urlencoded"},
+            "invalid_request",
+        ),
+    ],
+    ids=["json", "empty", "other-grant", "repeated", "huge"],
+)
+async def test_form_is_read_strictly(
+    world: World, content: bytes, headers: dict[str, str], error: str
+) -> None:
+    answer = await world.http.post("/maskinporten/token", content=content, headers=headers)
+    assert answer.status_code == 400 and answer.json()["error"] == error
+
+
+async def test_parameters_in_the_query_are_refused(world: World) -> None:
+    answer = await world.http.post(
+        "/maskinporten/token?scope=x", data={"grant_type": GRANT, "assertion": world.grant()}
+    )
+    assert answer.status_code == 400
+
+
+async def test_maskinporten_token_itself_is_no_access(world: World) -> None:
+    token = await world.maskinporten_token()
+    with pytest.raises(EmptyProblem) as refused:
+        await world.authorize({"Authorization": f"Bearer {token}"})
+    assert refused.value.status == 401 and refused.value.headers == ()
+
+
+async def test_organisation_list(world: World) -> None:
+    orgs = (await world.http.get("/orgs/altinn-orgs.json")).json()["orgs"]
+    assert orgs["ttd"]["orgnr"] == "" and orgs["digdir"]["orgnr"] == "991825827"
+    assert orgs["digdir"]["name"]["en"] == "Norwegian Digitalisation Agency"
+
+
+async def test_metadata_and_keys_of_the_altinn_issuer(world: World) -> None:
+    base = "/authentication/api/v1/openid/.well-known/openid-configuration"
+    metadata = (await world.http.get(base)).json()
+    assert metadata["issuer"] == BASE + "/authentication/api/v1/openid/"
+    keys = (await world.http.get(metadata["jwks_uri"].removeprefix(BASE))).json()["keys"]
+    assert len(keys) == 1 and "alg" not in keys[0] and keys[0]["x5c"] and "=" not in keys[0]["n"]
+
+
+async def test_dev_token_endpoint(world: World) -> None:
+    answer = await world.http.get(
+        "/dev/tokens/GetEnterpriseToken",
+        params={"env": "tt02", "org": "ttd", "scopes": CREATE_SCOPE, "ttl": "60"},
+    )
+    claims = payload_of(answer.text)
+    assert claims["urn:altinn:org"] == "ttd" and claims["actual_iss"] == "altinn-test-tools"
+    assert claims["exp"] - claims["iat"] == 60
+    assert (await world.authorize({"Authorization": f"Bearer {answer.text}"})).creator == "ttd"
+    platform = (
+        await world.http.get("/dev/tokens/GetPlatformAccessToken", params={"org": "ttd", "app": "a"})
+    ).text
+    assert (await world.authorize({"PlatformAccessToken": platform})).via == "platform"
+    person = (await world.http.get("/dev/tokens/GetPersonalToken", params={"pid": "17849012320"})).text
+    caller = await world.authorize({"Authorization": f"Bearer {person}"}, Policy.PERSON)
+    assert caller.pid == "17849012320" and caller.creator is None
