@@ -163,6 +163,10 @@ class Listener:
     def on(self, topic: str, callback: Callable[[], None]) -> None:
         self._callbacks.setdefault(topic, []).append(callback)
 
+    def tell(self, *topics: str) -> None:
+        """Call this process's callbacks of the topics, as if it had heard of them."""
+        self._call(topics)
+
     def start(self) -> None:
         self._task = asyncio.get_running_loop().create_task(self._run(), name="varsel-listener")
 
