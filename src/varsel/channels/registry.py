@@ -6,7 +6,8 @@ from collections.abc import Callable
 from datetime import datetime
 
 from varsel.channels.email.bounces import ReturnAddress
-from varsel.channels.email.smtp import Sign, SmtpChannel, SmtpEndpoint, Tls
+from varsel.channels.email.connect import SmtpEndpoint, Tls
+from varsel.channels.email.smtp import Sign, SmtpChannel
 from varsel.channels.model import MOST_OPEN_HANDOFFS, Channel
 from varsel.channels.sms.link import LinkChannel, LinkEndpoint
 from varsel.channels.sms.parts import LINK, PartLimits

@@ -22,7 +22,8 @@ from cryptography.x509.oid import NameOID
 from tests.support.polling import until
 from tests.unit.channels.conformance import NOW, Conformance, Engine, Fate, email, sms
 from varsel.channels.email.bounces import ReturnAddress, read_bounce_address
-from varsel.channels.email.smtp import SmtpChannel, SmtpEndpoint, Timeouts
+from varsel.channels.email.connect import SmtpEndpoint
+from varsel.channels.email.smtp import SmtpChannel, Timeouts
 from varsel.channels.model import (
     Accepted,
     Attachment,
@@ -102,7 +103,7 @@ Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @asynccontextmanager
-async def scripted(script: Script) -> AsyncIterator[int]:
+async def scripted(script: Script, host: str = "127.0.0.1") -> AsyncIterator[int]:
     """A server that runs a script for each connection and then closes it."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -113,7 +114,7 @@ async def scripted(script: Script) -> AsyncIterator[int]:
         finally:
             writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=1 << 24)
+    server = await asyncio.start_server(serve, host, 0, limit=1 << 24)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
@@ -553,3 +554,35 @@ async def test_idle_connections_are_left(far: MailFar) -> None:
     await deliver(channel, email())
     await until(lambda: not far.inbox._receiver.connections)
     await channel.close()
+
+
+async def test_a_certificate_file_that_is_not_there() -> None:
+    endpoint = SmtpEndpoint("127.0.0.1", free_port(), "starttls", ca_file="/nowhere/ca.pem")
+    channel, message = SmtpChannel(endpoint, lambda: NOW), email()
+    engine = await deliver(channel, message)
+    outcome = engine.outcome(message)
+    assert isinstance(outcome, Temporary)
+    assert outcome.scope == "provider"
+
+
+@pytest.mark.parametrize(("host", "logs_on"), [("127.0.0.1", True), ("127.0.0.2", False)])
+async def test_a_password_is_sent_in_clear_on_this_machine_only(host: str, logs_on: bool) -> None:
+    said: list[bytes] = []
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await hello(reader, writer, "AUTH PLAIN")
+        said.append(await reader.readline())
+
+    async with scripted(script, host) as port:
+        channel, message = (
+            SmtpChannel(SmtpEndpoint(host, port, "offered", "varsel", "hemmelig"), lambda: NOW),
+            email(),
+        )
+        engine = await deliver(channel, message)
+        outcome = engine.outcome(message)
+        assert isinstance(outcome, Temporary)
+        assert outcome.scope == "provider"
+        assert ("no TLS" in outcome.detail) is not logs_on
+        await until(lambda: said)
+        assert said[0].startswith(b"AUTH") is logs_on
+        await channel.close()

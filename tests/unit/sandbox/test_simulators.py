@@ -17,8 +17,9 @@ from tests.support.polling import until
 from tests.unit.channels.conformance import NOW, Engine, email, sms
 from varsel.channels.email.bounce_server import BounceServer
 from varsel.channels.email.bounces import DeliveryStatus, ReturnAddress, bounce_address, read_delivery_status
+from varsel.channels.email.connect import SmtpEndpoint
 from varsel.channels.email.receiver import Envelope, SmtpReceiver
-from varsel.channels.email.smtp import SmtpChannel, SmtpEndpoint
+from varsel.channels.email.smtp import SmtpChannel
 from varsel.channels.model import Accepted, Permanent
 from varsel.channels.registry import open_channels
 from varsel.channels.sms.reports import ACKNOWLEDGED, read_reports

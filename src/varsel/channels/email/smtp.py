@@ -18,19 +18,16 @@ ENVID carries the notification id. RET=HDRS keeps the texts of messages out of b
 from __future__ import annotations
 
 import asyncio
-import platform
 import random
-import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, cast
-
-import aiosmtplib
+from typing import Literal
 
 from varsel.channels.email.addresses import AddressError, read_address, read_sender
 from varsel.channels.email.bounces import ReturnAddress, bounce_address, without_addresses
+from varsel.channels.email.connect import Connector, NoConnection, SmtpEndpoint
 from varsel.channels.email.mime import compose, date_header, message_id
 from varsel.channels.email.replies import Reply, Stage, judge
 from varsel.channels.email.session import ConnectionEnded, Session
@@ -49,32 +46,12 @@ from varsel.channels.model import (
 )
 from varsel.runtime.steps import step
 
-Tls = Literal["offered", "starttls", "implicit"]
 Sign = Callable[[bytes], bytes]
 """Takes the message, gives the header lines to put before it (a DKIM-Signature with its CRLF)."""
 
 _SMALL = 1 << 16  # below this the content and its final dot go in one write
 _THREADED = 1 << 17  # attachments above this are encoded off the loop
 _LOSSES = 2  # connections a message may lose before it is given back
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-
-
-@dataclass(frozen=True, slots=True)
-class SmtpEndpoint:
-    """Where and how to log on. `tls`: STARTTLS when offered, always, or TLS from the first octet."""
-
-    host: str
-    port: int
-    tls: Tls = "offered"
-    user: str = field(default="", repr=False)
-    password: str = field(default="", repr=False)
-    ca_file: str = ""
-
-    @property
-    def name(self) -> str:
-        """The provider name, without secrets."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"smtp:{host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +87,6 @@ class _Run:
     losses: dict[object, int] = field(default_factory=dict)
 
 
-class _NoConnection(Exception):
-    def __init__(self, outcome: Temporary) -> None:
-        super().__init__(outcome.detail)
-        self.outcome = outcome
-
-
 class SmtpChannel:
     """A pool of `slots` connections to one mail server; a tenth of them is kept for batches of one message.
 
@@ -144,21 +115,19 @@ class SmtpChannel:
             raise ValueError(f"slots must be from 1 to {MOST_OPEN_HANDOFFS}")
         self.name = endpoint.name
         self.slots = slots
-        self._endpoint = endpoint
         self._now = now
         self._domain = domain
         self._returning = returning
         self._notify = b" NOTIFY=SUCCESS,FAILURE" if ask_success else b" NOTIFY=FAILURE"
         self._sign = sign
-        self._hello = hello or _host_name()
         self._timeouts = timeouts or Timeouts()
+        self._connector = Connector(endpoint, hello, self._timeouts.connect)
         self._most = messages_per_connection
         self._bulk_lanes = max(1, slots - max(1, slots // 10))
         self._bulk = asyncio.Semaphore(self._bulk_lanes)
         self._all = asyncio.Semaphore(slots)
         self._idle: list[Session] = []
         self._sweeper: asyncio.TimerHandle | None = None
-        self._tls: ssl.SSLContext | None = None
         self._failures = 0
         self._retry_at = 0.0
         self._last_failure = Temporary(None, "", "", "provider")
@@ -202,7 +171,7 @@ class SmtpChannel:
                 while run.waiting:
                     try:
                         session = await self._connected()
-                    except _NoConnection as failure:
+                    except NoConnection as failure:
                         if run.lanes == 1:  # the last lane: nobody else will take what is left
                             while run.waiting:
                                 run.settle(run.waiting.popleft(), failure.outcome)
@@ -451,10 +420,10 @@ class SmtpChannel:
         left = self._retry_at - loop.time()
         if left > 0:
             failure = self._last_failure
-            raise _NoConnection(Temporary(left, failure.code, failure.detail, "provider"))
+            raise NoConnection(Temporary(left, failure.code, failure.detail, "provider"))
         try:
-            session = await self._connect()
-        except _NoConnection as failure:
+            session = await self._connector.open()
+        except NoConnection as failure:
             # 0.5, 1, 2 … 30 s, with jitter so that workers do not come back together.
             # Lanes that failed side by side are one failure.
             if loop.time() >= self._retry_at:
@@ -462,94 +431,13 @@ class SmtpChannel:
                 self._failures += 1
                 self._retry_at = loop.time() + pause
             self._last_failure = failure.outcome
-            raise _NoConnection(
+            raise NoConnection(
                 Temporary(
                     self._retry_at - loop.time(), failure.outcome.code, failure.outcome.detail, "provider"
                 )
             ) from None
         self._failures = 0
         return session
-
-    async def _connect(self) -> Session:
-        endpoint = self._endpoint
-        if self._tls is None:
-            self._tls = await asyncio.to_thread(_tls_context, endpoint)
-        client = aiosmtplib.SMTP(
-            hostname=endpoint.host,
-            port=endpoint.port,
-            use_tls=endpoint.tls == "implicit",
-            start_tls={"offered": None, "starttls": True, "implicit": False}[endpoint.tls],
-            local_hostname=self._hello,
-            timeout=self._timeouts.connect,
-            tls_context=self._tls,
-        )
-        try:
-            await client.connect()
-            if client.is_ehlo_or_helo_needed:
-                try:
-                    await client.ehlo()
-                except aiosmtplib.SMTPHeloError:
-                    await client.helo()
-            if endpoint.user:
-                secure = client.get_transport_info("sslcontext") is not None
-                if not secure and endpoint.host not in _LOOPBACK:
-                    raise _NoConnection(
-                        Temporary(
-                            None,
-                            "",
-                            "the server offers no TLS, and the password is not sent in clear",
-                            "provider",
-                        )
-                    )
-                await client.login(endpoint.user, endpoint.password)
-            if client.transport is None or client.transport.is_closing():
-                raise ConnectionResetError("closed after the log-on")
-            # uvloop's transports do not inherit from asyncio's.
-            return Session(cast("asyncio.Transport", client.transport), client.esmtp_extensions)
-        except BaseException as error:
-            client.close()
-            if isinstance(error, aiosmtplib.SMTPAuthenticationError):
-                outcome = Temporary(None, str(error.code), "the mail server refused the log-on", "provider")
-            elif isinstance(error, aiosmtplib.SMTPResponseException):
-                said = without_addresses(error.message)
-                outcome = Temporary(
-                    None, str(error.code), f"the mail server refused the connection: {said}", "provider"
-                )
-            elif isinstance(error, (OSError, aiosmtplib.SMTPException, ValueError)):
-                outcome = Temporary(None, "", f"no connection to {self.name}: {_reason(error)}", "provider")
-            else:
-                raise
-            raise _NoConnection(outcome) from None
-
-
-def _tls_context(endpoint: SmtpEndpoint) -> ssl.SSLContext:
-    """Certificates are checked, except for TLS that is only taken because it was offered and guards no password.
-
-    Such a connection would else go in clear; an unchecked certificate is still better (RFC 7435).
-    """
-    context = ssl.create_default_context(cafile=endpoint.ca_file or None)
-    if endpoint.tls == "offered" and not endpoint.user and not endpoint.ca_file:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
-
-
-def _reason(error: BaseException) -> str:
-    cause = error.__cause__ or error
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return f"its certificate does not hold ({cause.verify_message})"
-    if isinstance(cause, OSError) and cause.strerror:
-        return without_addresses(cause.strerror)
-    return type(cause).__name__
-
-
-def _host_name() -> str:
-    name = platform.node()
-    return (
-        name
-        if name.isascii() and name and not any(character.isspace() for character in name)
-        else "localhost"
-    )
 
 
 def _xtext(text: str) -> bytes:
