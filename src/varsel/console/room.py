@@ -1,0 +1,118 @@
+"""The console as composition sees it: one ASGI application for everything under /console."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from importlib import resources
+from typing import Any, Final, Self
+from urllib.parse import urlsplit
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from varsel.console.inbox import InboxPages
+from varsel.console.model import Inbox
+from varsel.console.pages import HEADERS, Pages
+from varsel.runtime.clock import Calendar
+from varsel.runtime.settings import Settings
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+PREFIX: Final = "/console"
+_READING: Final = {"GET", "HEAD", "OPTIONS"}
+
+
+class ConsoleRoom:
+    """Pages for people. `app` serves paths that begin with /console, mounted there or handed the whole path."""
+
+    def __init__(self, pages: Pages, inbox: Inbox | None, hosts: frozenset[str] | None) -> None:
+        self._pages = pages
+        self._hosts = hosts
+        routes = [
+            Route("/", self.start, methods=["GET"]),
+            Route("/login", self.login, methods=["GET"]),
+            Mount("/static", StaticFiles(directory=str(resources.files("varsel.console") / "static"))),
+        ]
+        if inbox is not None:
+            routes += InboxPages(pages, inbox).routes
+        self._site = Starlette(routes=routes, exception_handlers={404: self.missing, 405: self.not_allowed})
+        self.app = self._serve
+
+    @classmethod
+    async def open(
+        cls, settings: Settings, calendar: Calendar, *, sandbox: bool, inbox: Inbox | None = None
+    ) -> Self:
+        """`inbox` only in a sandbox: its pages are open to everybody who reaches them, so they answer to this machine's names alone."""
+        hosts = None
+        if sandbox:
+            named = urlsplit(settings.base_url).hostname or ""
+            hosts = frozenset({"127.0.0.1", "localhost", "::1", named.lower()})
+        return cls(Pages(calendar, sandbox=sandbox), inbox if sandbox else None, hosts)
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            path = scope["path"]
+            scope = {**scope, "root_path": PREFIX, "path": path + "/" if path == PREFIX else path}
+            refusal = self._refuse(Request(scope))
+            if refusal is not None:
+                await refusal(scope, receive, send)
+                return
+
+            async def send_with_headers(message: MutableMapping[str, Any]) -> None:
+                if message["type"] == "http.response.start":
+                    _complete(message)
+                await send(message)
+
+            await self._site(scope, receive, send_with_headers)
+            return
+        await self._site(scope, receive, send)
+
+    def _refuse(self, request: Request) -> Response | None:
+        # A foreign name that resolves to loopback would let a foreign page read the inbox (DNS rebinding).
+        if self._hosts is not None and (request.url.hostname or "").lower() not in self._hosts:
+            return Response("This name is not served here.", 421, HEADERS, "text/plain")
+        if request.method not in _READING and not _same_origin(request):
+            return Response("The request came from another page.", 403, HEADERS, "text/plain")
+        return None
+
+    async def start(self, request: Request) -> Response:
+        return RedirectResponse(f"{PREFIX}/login", 303, HEADERS)
+
+    async def login(self, request: Request) -> Response:
+        return self._pages.show(request, "login.html")
+
+    async def missing(self, request: Request, _: Exception) -> Response:
+        return self._pages.show(request, "missing.html", 404)
+
+    async def not_allowed(self, request: Request, error: Exception) -> Response:
+        return Response(None, 405, {**HEADERS, **(getattr(error, "headers", None) or {})})
+
+
+def _same_origin(request: Request) -> bool:
+    """Whether a form was sent from our own page (Fetch Metadata, else the Origin header, RFC 6454)."""
+    site = request.headers.get("sec-fetch-site")
+    if site is not None:
+        return site in {"same-origin", "none"}
+    origin = request.headers.get("origin")
+    return origin is None or urlsplit(origin).netloc == request.headers.get("host")
+
+
+def _complete(message: MutableMapping[str, Any]) -> None:
+    """The console's headers on every answer, also on files; what an answer says itself stays."""
+    headers = list(message["headers"])
+    present = {name.lower() for name, _ in headers}
+    file = b"etag" in present
+    for name, value in HEADERS.items():
+        if name.encode() not in present:
+            # Files carry an ETag: they may be kept, but are asked for again after an upgrade.
+            kept = "no-cache" if file and name == "cache-control" else value
+            headers.append((name.encode(), kept.encode()))
+    message["headers"] = headers
