@@ -164,6 +164,13 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "",
         "Domain of the bounce addresses; empty uses the sender as envelope sender.",
     ),
+    Setting(
+        "bounce_port",
+        "number",
+        0,
+        "Port of the SMTP listener that takes bounces to VARSEL_BOUNCE_DOMAIN; 0 opens none outside the sandbox.",
+    ),
+    Setting("bounce_host", "text", "127.0.0.1", "Address the bounce listener binds."),
     Setting("dkim_domain", "text", "", "Domain in whose name e-mail is signed; empty signs nothing."),
     Setting("dkim_selector", "text", "varsel", "DKIM selector."),
     Setting("dkim_key", "secret", "", "Private DKIM key, PEM."),
@@ -316,6 +323,8 @@ class Settings:
     unknown_settle_seconds: float
     smtp_connections: int
     bounce_domain: str
+    bounce_port: int
+    bounce_host: str
     dkim_domain: str
     dkim_selector: str
     dkim_key: str
@@ -421,7 +430,8 @@ def parse(setting: Setting, raw: Any) -> Any:
 def _from_environment(environment: Mapping[str, str], origin: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for variable, value in environment.items():
-        if not variable.startswith(PREFIX) or variable == "VARSEL_SETTINGS_FILE":
+        # VARSEL_SDK_… belongs to the client, which may run beside the server.
+        if not variable.startswith(PREFIX) or variable == "VARSEL_SETTINGS_FILE" or variable.startswith("VARSEL_SDK_"):
             continue
         name = variable.removeprefix(PREFIX).lower()
         if name in BY_NAME:
