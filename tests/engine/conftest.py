@@ -53,17 +53,20 @@ async def make_worker(database: Database, listener: Listener, days: Days) -> Asy
     """Start a worker: `await make_worker(channel, …, email_settle=0)`; stopped at the end."""
     started: list[Worker] = []
 
-    async def make(*channels: Any, resolver: Any = None, outbound: Any = None, **settings: Any) -> Worker:
+    async def make(
+        *channels: Any, resolver: Any = None, registers: Any = None, outbound: Any = None, **settings: Any
+    ) -> Worker:
         worker = Worker(
             Settings(**{"stop_seconds": 2, **settings}),
             database,
             listener,
-            calendar=days,
-            machine=SystemMachine(),
-            master_key=MasterKey(bytes(32)),
-            channels=channels or (FakeChannel(), FakeChannel("Sms", "link:fake:80")),
-            resolver=resolver or NoResolver(),
-            outbound=outbound or NoOutbound(),
+            days,
+            SystemMachine(),
+            MasterKey(bytes(32)),
+            channels or (FakeChannel(), FakeChannel("Sms", "link:fake:80")),
+            registers,
+            outbound or NoOutbound(),
+            resolver=resolver or (None if registers else NoResolver()),
         )
         await worker.start()
         started.append(worker)

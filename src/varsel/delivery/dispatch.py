@@ -148,9 +148,10 @@ class Dispatcher:
                     continue
             while self._held and len(self._sending) < AT_ONCE:
                 self._start(channel)
-            if self._look and len(self._held) < HOLD // 2:
-                continue
-            await self._pause(self._place.again_after)
+            if len(self._held) >= HOLD // 2:
+                await self._wake.wait()  # of a batch that is done
+            elif not self._look:
+                await self._pause(self._place.again_after)
         if self._sending:
             await asyncio.wait(self._sending)
 

@@ -73,7 +73,6 @@ class Planned:
     body_length: int | None
     status: str
     rank: int
-    status_at: datetime
     expires_at: datetime
     lane: int
     domain: str | None
@@ -117,15 +116,15 @@ class Ended:
     settled_by: str | None = None
 
 
-def reference_key(provider: str, notification_id: UUID, reference: str) -> tuple[str, str]:
-    """(family, key) under which reports will name a message that `provider` took.
+DSN: Final = "dsn"
 
-    Bounce mail names the notification itself; every other family names the provider's own reference.
+
+def reference_family(provider: str) -> str:
+    """Which reports will name a message that `provider` took: bounce mail (by the notification itself), or the
+    provider's own, by its reference.
     """
     family = provider.partition(":")[0]
-    if family == "smtp":
-        return "dsn", notification_id.hex
-    return family, reference
+    return DSN if family == "smtp" else family
 
 
 def due_order(row: Any, content: OrderContent | None) -> DueOrder:

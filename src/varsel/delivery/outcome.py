@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final, TypeAlias
 from uuid import UUID
 
@@ -15,7 +15,7 @@ from varsel.channels.model import Accepted, Message, Outcome, Permanent, Tempora
 from varsel.delivery.backoff import message_pause, provider_pause
 from varsel.delivery.ending import Concluded, conclude, lock_orders, passed
 from varsel.delivery.handoff import Handoffs
-from varsel.delivery.model import Ended, Parcel, reference_key
+from varsel.delivery.model import DSN, Ended, Parcel, reference_family
 from varsel.delivery.transact import in_halves, transact
 from varsel.runtime.clock import Calendar
 from varsel.runtime.errors import DatabaseUnavailable
@@ -229,38 +229,24 @@ class Outcomes:
 
     async def _accept(self, connection: Connection, accepted: Sequence[tuple[Parcel, Accepted]]) -> bool:
         now = self._calendar.now()
-        keys = [
-            reference_key(parcel.provider, parcel.notification_id, outcome.reference)
-            for parcel, outcome in accepted
-        ]
-        waits = [
-            self._wait(parcel, family, now) for (parcel, _), (family, _) in zip(accepted, keys, strict=True)
-        ]
+        families = [reference_family(parcel.provider) for parcel, _ in accepted]
+        settled = now + self._email_settle
         return bool(
             await connection.fetchval(
                 _sql.accept,
                 [parcel.attempt_id for parcel, _ in accepted],
                 [parcel.order_id for parcel, _ in accepted],
                 [parcel.notification_id for parcel, _ in accepted],
-                [
-                    states.SUCCEEDED if parcel.channel == "Email" else states.ACCEPTED
-                    for parcel, _ in accepted
-                ],
+                families,
                 [clean(outcome.reference) for _, outcome in accepted],
-                [family for family, _ in keys],
-                [clean(key) for _, key in keys],
                 [clean(outcome.evidence) for _, outcome in accepted],
-                [status for status, _ in waits],
-                [until for _, until in waits],
+                [
+                    settled if family == DSN else parcel.expires_at + self._grace
+                    for (parcel, _), family in zip(accepted, families, strict=True)
+                ],
                 now,
             )
         )
-
-    def _wait(self, parcel: Parcel, family: str, now: datetime) -> tuple[str, datetime]:
-        """What an accepted message becomes without a report, and when (design 4.1, final state of SMTP mail)."""
-        if family == "dsn":
-            return states.DELIVERED, now + self._email_settle
-        return states.FAILED_TTL, parcel.expires_at + self._grace
 
     async def _postpone(self, connection: Connection, later: Sequence[tuple[Parcel, Temporary]]) -> None:
         now = self._calendar.now()
@@ -295,7 +281,7 @@ class Outcomes:
 
     async def _doubt(self, connection: Connection, doubted: Sequence[tuple[Parcel, Unknown]]) -> None:
         keys = [
-            ("dsn", parcel.notification_id.hex) if parcel.channel == "Email" else ("", "")
+            (DSN, parcel.notification_id.hex) if parcel.channel == "Email" else ("", "")
             for parcel, _ in doubted
         ]
         await connection.execute(

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from varsel.channels.sms.parts import LINK, PartLimits, count_parts
 from varsel.delivery.keywords import fill, fill_html, fill_subject
-from varsel.delivery.model import LANE_COMPOSED, LANE_ORDINARY, Addressee, DueOrder, Planned
+from varsel.delivery.model import LANE_COMPOSED, LANE_ORDINARY, Addressee, DueOrder, Kind, Planned
 from varsel.delivery.window import Window, expiry, is_daytime
 from varsel.store import states
 from varsel.store.content import OrderContent
@@ -29,22 +29,26 @@ def direct_addressees(order: DueOrder, content: OrderContent) -> list[Addressee]
     for recipient in content.recipients:
         if recipient.person or recipient.organization or recipient.identity:
             return None
-        email = Addressee("Email", "direct", address=recipient.email) if recipient.email else None
-        sms = Addressee("Sms", "direct", address=recipient.mobile) if recipient.mobile else None
-        no_email = Addressee("Email", "direct", status=states.NOT_IDENTIFIED)
-        no_sms = Addressee("Sms", "direct", status=states.NOT_IDENTIFIED)
         match order.channel:
             case "Email":
-                found.append(email or no_email)
+                found.append(_to("Email", recipient.email))
             case "Sms":
-                found.append(sms or no_sms)
+                found.append(_to("Sms", recipient.mobile))
             case "EmailPreferred":
-                found.append(email or sms or no_email)
+                sms = recipient.mobile and not recipient.email
+                found.append(_to("Sms", recipient.mobile) if sms else _to("Email", recipient.email))
             case "SmsPreferred":
-                found.append(sms or email or no_sms)
+                email = recipient.email and not recipient.mobile
+                found.append(_to("Email", recipient.email) if email else _to("Sms", recipient.mobile))
             case _:
-                found += [email or no_email, sms or no_sms]
+                found += [_to("Email", recipient.email), _to("Sms", recipient.mobile)]
     return found
+
+
+def _to(channel: Kind, address: str | None) -> Addressee:
+    if address:
+        return Addressee(channel, "direct", address=address)
+    return Addressee(channel, "direct", status=states.NOT_IDENTIFIED)
 
 
 def plan(
@@ -111,7 +115,6 @@ def plan(
                 length,
                 status,
                 states.rank(channel, status),
-                now,
                 sms_expiry if channel == "Sms" else email_expiry,
                 lane,
                 addressee.address.rpartition("@")[2].lower() or None if channel == "Email" else None,

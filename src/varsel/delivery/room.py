@@ -30,8 +30,10 @@ from varsel.delivery.outcome import Outcomes
 from varsel.delivery.pauses import Providers
 from varsel.delivery.reaper import DEAD_AFTER, Reaper
 from varsel.delivery.reports import Matcher, ReportStore, give_up
+from varsel.delivery.resolving import RegisterResolver
 from varsel.delivery.routes import ENDPOINTS, DeliveryRoutes
 from varsel.delivery.window import Window
+from varsel.recipients.registers import Registers
 from varsel.runtime.clock import Calendar, Machine
 from varsel.runtime.endpoints import Bound, bind
 from varsel.runtime.errors import Unavailable
@@ -55,11 +57,17 @@ _LANES: Final[tuple[tuple[Kind, int], ...]] = (
 )
 
 
-class ReportRoom:
+class DeliveryRoom:
     """What the HTTP role needs of delivery: the gateway's report endpoint."""
 
     def __init__(self, database: Database) -> None:
         self.bound: tuple[Bound, ...] = bind(ENDPOINTS, DeliveryRoutes(ReportStore(database)))
+
+    @classmethod
+    async def open(
+        cls, _settings: Settings, database: Database, _calendar: Calendar, _machine: Machine
+    ) -> DeliveryRoom:
+        return cls(database)
 
 
 def window_of(settings: Settings) -> Window:
@@ -70,18 +78,20 @@ def window_of(settings: Settings) -> Window:
 class Worker:
     """One incarnation. `start` returns when it works, `stop` when nothing of it is in hand any more."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - the shape that composition gives to every room
         self,
         settings: Settings,
         database: Database,
         listener: Listener,
-        *,
         calendar: Calendar,
         machine: Machine,
         master_key: MasterKey,
         channels: Sequence[Channel],
-        resolver: Resolver,
+        registers: Registers,
         outbound: Getter,
+        sandbox: bool = False,
+        *,
+        resolver: Resolver | None = None,
     ) -> None:
         self.id: UUID = uuid7()
         self._settings = settings
@@ -130,7 +140,7 @@ class Worker:
             self.id,
             key=lambda recipient: master_key.mac("recipient", recipient.encode()),
             conditions=HttpConditions(outbound, settings.condition_timeout),
-            resolver=resolver,
+            resolver=resolver or RegisterResolver(registers),
             retry=timedelta(seconds=settings.retry_seconds),
             rooms=self._rooms,
             made=self._made,

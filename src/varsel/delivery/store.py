@@ -24,7 +24,7 @@ async def insert_plan(
         return []
     rows = [row for _, plan in plans for row in plan]
     for start in range(0, len(rows), _AT_ONCE):
-        await _insert(connection, rows[start : start + _AT_ONCE])
+        await _insert(connection, rows[start : start + _AT_ONCE], now)
     going: list[UUID] = []
     numbers: list[int] = []
     ended: list[UUID] = []
@@ -40,9 +40,9 @@ async def insert_plan(
     return ended
 
 
-async def _insert(connection: Connection, rows: Sequence[Planned]) -> None:
+async def _insert(connection: Connection, rows: Sequence[Planned], now: datetime) -> None:
     await connection.execute(
-        _sql.insert_notifications,
+        _sql.insert_messages,
         [row.order_id for row in rows],
         [row.id for row in rows],
         [row.creator for row in rows],
@@ -58,22 +58,12 @@ async def _insert(connection: Connection, rows: Sequence[Planned]) -> None:
         [row.body_length for row in rows],
         [row.status for row in rows],
         [row.rank for row in rows],
-        [row.status_at for row in rows],
         [row.expires_at for row in rows],
+        [row.lane for row in rows],
+        [row.domain for row in rows],
+        [row.ready_at for row in rows],
+        [row.daytime for row in rows],
+        [row.owner for row in rows],
+        LEASE,
+        now,
     )
-    waiting = [row for row in rows if row.rank < states.FINAL]
-    if waiting:
-        await connection.execute(
-            _sql.insert_ready,
-            [row.id for row in waiting],
-            [row.order_id for row in waiting],
-            [row.creator for row in waiting],
-            [row.channel for row in waiting],
-            [row.lane for row in waiting],
-            [row.domain for row in waiting],
-            [row.ready_at for row in waiting],
-            [row.expires_at for row in waiting],
-            [row.daytime for row in waiting],
-            [row.owner for row in waiting],
-            LEASE,
-        )

@@ -55,19 +55,26 @@ with lapsed as (
 )
 update orders set state = 'Registered' where id in (select order_id from back) and state = 'Processing' returning id;
 
--- name: insert_notifications
--- The messages of planned orders, one row each.
+-- name: insert_messages
+-- The messages of planned orders; those that are not final wait to be handed over, and those with an owner are in its hands at
+-- once, for $22. Final is a rank of 30 and above.
+with w as (
+    select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::int[], $6::text[], $7::text[], $8::bytea[], $9::text[],
+        $10::text[], $11::text[], $12::smallint[], $13::int[], $14::text[], $15::smallint[], $16::timestamptz[], $17::smallint[],
+        $18::text[], $19::timestamptz[], $20::boolean[], $21::uuid[])
+        as w (order_id, id, creator, channel, position, recipient_kind, recipient, recipient_key, address, custom_subject, custom_body,
+            sms_parts, body_length, status, rank, expires_at, lane, domain, ready_at, daytime, owner)
+), waiting as (
+    insert into ready (notification_id, order_id, creator, channel, lane, domain, ready_at, expires_at, daytime, owner, lease_until)
+    select id, order_id, creator, channel, lane, domain, ready_at, expires_at, daytime, owner,
+        case when owner is not null then clock_timestamp() + $22::interval end
+    from w where rank < 30
+)
 insert into notification (order_id, id, creator, channel, position, recipient_kind, recipient, recipient_key, address,
     custom_subject, custom_body, sms_parts, body_length, status, rank, status_at, expires_at)
-select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::int[], $6::text[], $7::text[], $8::bytea[], $9::text[],
-    $10::text[], $11::text[], $12::smallint[], $13::int[], $14::text[], $15::smallint[], $16::timestamptz[], $17::timestamptz[]);
-
--- name: insert_ready
--- Messages that wait to be handed over; those with an owner are in its hands at once, for $11.
-insert into ready (notification_id, order_id, creator, channel, lane, domain, ready_at, expires_at, daytime, owner, lease_until)
-select r.*, case when r.owner is not null then clock_timestamp() + $11::interval end
-from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::smallint[], $6::text[], $7::timestamptz[], $8::timestamptz[],
-    $9::boolean[], $10::uuid[]) as r (notification_id, order_id, creator, channel, lane, domain, ready_at, expires_at, daytime, owner);
+select order_id, id, creator, channel, position, recipient_kind, recipient, recipient_key, address, custom_subject, custom_body,
+    sms_parts, body_length, status, rank, $23, expires_at
+from w;
 
 -- name: planned
 -- Orders whose messages are stored: due rows go, $2 messages each are still to end.

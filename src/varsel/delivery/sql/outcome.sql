@@ -1,13 +1,14 @@
 -- name: accept
 -- Messages that providers took: attempt, reference, status, and the wait for the final word. A handoff that was settled meanwhile
--- leaves only its reference, by which the reports will still find the message. Whether a report about them waits already.
+-- leaves only its reference, by which the reports will still find the message. Family 'dsn' is e-mail whose bounces name the
+-- notification itself; without one it becomes Delivered at the end of its wait. Answers whether a report about them waits already.
 with w as (
-    select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
-        $10::timestamptz[])
-        as w (attempt_id, order_id, notification_id, status, reference, family, key, evidence, then_status, until)
+    select *, case family when 'dsn' then replace(notification_id::text, '-', '') else reference end as key
+    from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::timestamptz[])
+        as w (attempt_id, order_id, notification_id, family, reference, evidence, until)
 ), ended as (
     delete from handoff h using w where h.attempt_id = w.attempt_id
-    returning h.attempt_id, h.number, h.provider, h.begun_at
+    returning h.attempt_id, h.number, h.provider, h.channel, h.begun_at
 ), tried as (
     insert into attempt (order_id, id, notification_id, number, provider, begun_at, ended_at, outcome, reference, detail)
     select w.order_id, w.attempt_id, w.notification_id, e.number, e.provider, e.begun_at, clock_timestamp(), 'accepted', w.reference, w.evidence
@@ -16,15 +17,15 @@ with w as (
     insert into provider_reference (provider, reference, order_id, notification_id)
     select family, key, order_id, notification_id from w where key <> '' on conflict do nothing
 ), moved as (
-    update notification n set status = w.status, rank = 20, status_at = $11, reference = nullif(w.reference, ''), provider = e.provider
+    update notification n set status = case e.channel when 'Email' then 'Succeeded' else 'Accepted' end, rank = 20, status_at = $8,
+        reference = nullif(w.reference, ''), provider = e.provider
     from w join ended e on e.attempt_id = w.attempt_id
     where n.order_id = w.order_id and n.id = w.notification_id and n.rank < 20
-    returning n.id
+    returning n.order_id, n.id, n.channel, n.provider, n.reference, w.until, w.family
 ), waits as (
     insert into awaiting (notification_id, order_id, channel, until, then_status, provider, reference)
-    select w.notification_id, w.order_id, case when w.status = 'Succeeded' then 'Email' else 'Sms' end, w.until, w.then_status,
-        e.provider, w.reference
-    from moved m join w on w.notification_id = m.id join ended e on e.attempt_id = w.attempt_id
+    select id, order_id, channel, until, case family when 'dsn' then 'Delivered' else 'Failed_TTL' end, provider, reference
+    from moved
     on conflict (notification_id) do nothing
 )
 select exists (select from w join parked_report p on p.provider = w.family and p.reference = w.key and p.dead_at is null) as early;

@@ -1,0 +1,234 @@
+"""Instant messages: sent while the caller waits, over the same channels and with the same outcomes as all others.
+
+The orders room stores the order (`Attempting`), its notification (`Sending`) and its handoff in one commit, then calls
+`send`: the intent is on disk before anything leaves, as for every message (design 4.1, Instant orders).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+import msgspec
+import structlog
+
+from varsel.channels.model import Channel, EmailMessage, Message, Outcome, SmsMessage, Temporary
+from varsel.delivery.backoff import provider_pause
+from varsel.delivery.handoff import Handoffs
+from varsel.delivery.model import LANE_INSTANT, Kind, Parcel
+from varsel.delivery.outcome import Outcomes
+from varsel.delivery.pauses import Providers
+from varsel.delivery.transact import transact
+from varsel.delivery.window import Window
+from varsel.runtime.clock import Calendar, Machine
+from varsel.runtime.errors import Unavailable
+from varsel.runtime.settings import Settings
+from varsel.runtime.steps import step
+from varsel.store import queries
+from varsel.store.content import OrderContent
+from varsel.store.database import Connection, Database
+from varsel.store.ids import uuid7
+
+_sql = queries.load("varsel.delivery")
+log = structlog.get_logger("varsel.delivery")
+
+PATIENCE: Final = 30.0  # seconds a caller waits for the provider
+_PULSE: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What the handoff row of an instant message must say. `attempt_id`, `worker` and `provider` go into it as they are."""
+
+    kind: Kind
+    attempt_id: UUID
+    worker: UUID
+    provider: str
+    channel: Channel = field(repr=False)
+
+
+class InstantSender:
+    """Sends one message at a time for callers that wait; an incarnation of its own, so that a crash is noticed."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        calendar: Calendar,
+        machine: Machine,
+        channels: Sequence[Channel],
+    ) -> None:
+        self.id = uuid7()
+        self._database = database
+        self._calendar = calendar
+        self._channels = tuple(channels)
+        self._providers = Providers(channels, machine)
+        self._handoffs = Handoffs(database, calendar, Window(), self.id)
+        self._outcomes = Outcomes(
+            database,
+            calendar,
+            settings,
+            self._handoffs,
+            self.id,
+            early=lambda: database.wake("report"),
+            finished=lambda _: database.wake("feed"),
+            ready=lambda: database.wake("ready"),
+            paused=self._providers.pause,
+        )
+        self._pulse: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def open(
+        cls,
+        settings: Settings,
+        database: Database,
+        calendar: Calendar,
+        machine: Machine,
+        channels: Sequence[Channel],
+    ) -> InstantSender:
+        """Register this incarnation; DatabaseUnavailable when it cannot be."""
+        sender = cls(settings, database, calendar, machine, channels)
+        await sender._beat()
+        sender._pulse = asyncio.create_task(sender._pulses(), name="varsel-instant-pulse")
+        return sender
+
+    async def close(self) -> None:
+        """Store what is left to store, and leave. Requests under way must have ended."""
+        await self._outcomes.drain()
+        if self._pulse is not None:
+            self._pulse.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._pulse
+        with contextlib.suppress(Unavailable):
+            await self._database.execute(_sql.leave_worker, self.id)
+        for channel in self._channels:
+            await channel.close()
+
+    def prepare(self, kind: Kind) -> Prepared | None:
+        """Choose a provider; None while none may be used, which is NOT-00004 with nothing stored."""
+        channel = self._providers.choose(kind)
+        return None if channel is None else Prepared(kind, uuid7(), self.id, channel.name, channel)
+
+    async def send(
+        self,
+        prepared: Prepared,
+        *,
+        order_id: UUID,
+        notification_id: UUID,
+        creator: str,
+        address: str,
+        content: OrderContent,
+        expires_at: datetime,
+    ) -> bool:
+        """Hand over a stored message; its handoff row is committed. True: the order stands (201), whatever becomes of the
+        message. False: the provider certainly did not get it, the order is void and its key free (503 NOT-00004).
+
+        A provider that answers nothing for 30 s leaves it unknown, which is settled by rule: the order stands.
+        """
+        step("instant.stored")
+        parcel = Parcel(
+            notification_id,
+            order_id,
+            creator,
+            prepared.kind,
+            LANE_INSTANT,
+            None,
+            self._calendar.now(),
+            expires_at,
+            0,
+            daytime=False,
+            address=address,
+            custom_subject=None,
+            custom_body=None,
+            content=content,
+        )
+        parcel.attempt_id, parcel.provider = prepared.attempt_id, prepared.provider
+        outcome = await asyncio.shield(asyncio.ensure_future(self._hand_over(prepared, parcel)))
+        step("instant.sent")
+        now = self._calendar.now()
+        if isinstance(outcome, Temporary) and outcome.scope == "provider":
+            if outcome.after != 0.0:
+                self._providers.pause(prepared.provider, provider_pause(outcome.after))
+
+            async def void(connection: Connection) -> None:
+                await connection.execute(_sql.void_instant, order_id, now)
+
+            await transact(self._database, void)
+            return False
+        self._handoffs.carry(parcel, prepared.attempt_id, prepared.provider)
+        self._outcomes.settle(_message(prepared, parcel, now), outcome)
+        await self._outcomes.drain()
+        await self._database.execute(_sql.instant_going, order_id, now)
+        return True
+
+    async def _hand_over(self, prepared: Prepared, parcel: Parcel) -> Outcome:
+        """Not broken off when the caller goes away: a message under way has an outcome that must be kept."""
+        outcomes: list[Outcome] = []
+
+        async def granted(messages: Sequence[Message]) -> frozenset[UUID]:
+            return frozenset(message.attempt_id for message in messages)
+
+        def settle(_message: Message, outcome: Outcome) -> None:
+            outcomes.append(outcome)
+
+        message = _message(prepared, parcel, self._calendar.now())
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await prepared.channel.send([message], granted, settle)
+        except TimeoutError:
+            log.warning("a provider kept an instant message waiting", action="delivery.instant_slow")
+        except Exception:
+            log.exception("a channel failed", action="delivery.send_failed", provider=prepared.provider)
+        return outcomes[0] if outcomes else Temporary(0.0, "", "not handed over", "provider")
+
+    async def _beat(self) -> None:
+        await self._database.execute(_sql.register_worker, self.id, platform.node()[:200], os.getpid())
+        paused = await self._database.fetchval(_sql.pauses)
+        if paused:
+            self._providers.learn(msgspec.json.decode(paused, type=dict[str, float]))
+
+    async def _pulses(self) -> None:
+        while True:
+            await asyncio.sleep(_PULSE)
+            try:
+                await self._beat()
+            except Unavailable:
+                log.warning("no heartbeat: the database is away", action="delivery.no_pulse")
+            except Exception:
+                log.exception("the heartbeat failed; it goes on", action="delivery.pulse_failed")
+
+
+def _message(prepared: Prepared, parcel: Parcel, now: datetime) -> Message:
+    content = parcel.content
+    if prepared.kind == "Email":
+        email = content.email
+        if email is None:
+            raise ValueError("an instant e-mail without a text")
+        return EmailMessage(
+            prepared.attempt_id,
+            parcel.notification_id,
+            email.sender,
+            parcel.address,
+            email.subject,
+            email.body,
+            email.html,
+            parcel.expires_at,
+        )
+    sms = content.sms
+    if sms is None:
+        raise ValueError("an instant SMS without a text")
+    return SmsMessage(
+        prepared.attempt_id,
+        parcel.notification_id,
+        sms.sender,
+        parcel.address,
+        sms.body,
+        parcel.expires_at - now,
+    )
