@@ -96,8 +96,8 @@ async def _calendar(database: Database, listener: Listener, *, sandbox: bool) ->
             )
         return ShiftedCalendar(SystemMachine())
     calendar = await FollowedCalendar.open(SystemMachine(), database, listener)
-    # What waits for a moment looks again when this process knows the new time.
-    calendar.on_change(lambda: database.wake("due", "ready"))
+    # Rooms heard the announcement too, perhaps before this process knew the new time: they look again now.
+    calendar.on_change(lambda: listener.tell(clock.TOPIC))
     return calendar
 
 

@@ -16,7 +16,7 @@ from varsel.runtime.settings import load as load_settings
 
 
 def load(
-    file: Annotated[Path, Parameter(help="JSON lines; - reads standard input.")],
+    file: Annotated[Path, Parameter(help="JSON lines; - reads standard input.", allow_leading_hyphen=True)],
     /,
     *,
     data: Annotated[Path | None, Parameter(help="Data directory; found by default.")] = None,

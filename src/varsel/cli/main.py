@@ -91,6 +91,9 @@ def run(words: list[str], *, debug: bool = False) -> int:
             f"Something went wrong inside Varsel ({type(error).__name__}); --debug shows where, a report is welcome."
         )
         if debug:
+            from varsel.runtime.logs import describe
+
+            complain(f"  {describe(error)}")
             for frame in traceback.extract_tb(error.__traceback__):
                 complain(f"  {frame.filename}:{frame.lineno} {frame.name}")
         return 70

@@ -45,7 +45,7 @@ def worker(
 
 
 async def _http(role: str, settings: Settings) -> int:
-    from varsel.cli.roles import open_front
+    from varsel.cli.roles import open_bounces, open_front
     from varsel.runtime.server import HttpServer, bind
 
     listening = bind(settings.host, settings.port)
@@ -54,6 +54,9 @@ async def _http(role: str, settings: Settings) -> int:
 
     async def open_all() -> None:
         base = await opened.base()
+        bounces = await open_bounces(base) if role == "api" else None
+        if bounces is not None:
+            opened.close.push_async_callback(bounces.close)
         front = await open_front(base, frozenset({role}))
         opened.close.push_async_callback(front.close)
         base.start()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from varsel.cli.base import Base
@@ -14,7 +15,9 @@ from varsel.runtime.metrics import RequestMeter, merge, render
 from varsel.runtime.site import READY, Site
 
 if TYPE_CHECKING:
+    from varsel.channels.email.bounces import ReturnAddress
     from varsel.channels.model import Channel
+    from varsel.delivery.bounces import BounceReceiver
     from varsel.runtime.outbound import GuardedClient
     from varsel.sandbox.room import SandboxRoom
 
@@ -25,19 +28,47 @@ Pages = Callable[[], Awaitable[Mapping[str, bytes]]]
 States = Callable[[], Awaitable[Mapping[str, str]]]
 
 
+def returning(base: Base) -> ReturnAddress | None:
+    """The signed envelope senders that bring bounces back; None where none can come."""
+    from varsel.channels.email.bounces import ReturnAddress
+
+    domain = base.settings.bounce_domain
+    return ReturnAddress(domain, base.master_key.mac("bounce", b"")) if domain else None
+
+
+async def open_bounces(base: Base) -> BounceReceiver | None:
+    """The listener for bounces; None where the settings name no domain, or no port outside the sandbox."""
+    from varsel.delivery.bounces import BounceReceiver
+
+    settings, address = base.settings, returning(base)
+    if address is None or not (settings.bounce_port or base.sandbox):
+        return None
+    return await BounceReceiver.open(settings.bounce_host, settings.bounce_port, address, base.database)
+
+
 def channels(base: Base) -> list[Channel]:
     """The providers that the settings name, in their order; no connection is made yet."""
-    from datetime import UTC, datetime
-
+    from varsel.channels.email.dkim_signing import Signer
     from varsel.channels.registry import open_channels
 
     settings, machine = base.settings, base.machine
+
+    def wall() -> datetime:
+        return datetime.fromtimestamp(machine.time(), UTC)
+
+    sign = (
+        Signer(settings.dkim_domain, settings.dkim_selector, settings.dkim_key, wall)
+        if settings.dkim_domain
+        else None
+    )
     return open_channels(
         settings.email_url,
         settings.sms_url,
         base.calendar.now,
-        wall=lambda: datetime.fromtimestamp(machine.time(), UTC),
+        wall=wall,
         smtp_connections=settings.smtp_connections,
+        returning=returning(base),
+        sign=sign,
     )
 
 
@@ -67,6 +98,7 @@ async def open_front(
     pages: Pages | None = None,
 ) -> Front:
     """Open the rooms of `roles` (of HTTP_ROLES). `states` and `pages` add other processes' states and metrics pages to ours."""
+    from varsel.console.room import ConsoleRoom
     from varsel.identity.room import IdentityRoom
 
     async with contextlib.AsyncExitStack() as stack:
@@ -85,6 +117,15 @@ async def open_front(
             bound += await _api(base, stack)
         if "identity" in roles:
             mounts |= dict.fromkeys(IDENTITY_PATHS, identity.app)
+        if "web" in roles:
+            console = await ConsoleRoom.open(
+                base.settings,
+                base.calendar,
+                sandbox=base.sandbox,
+                inbox=None if sandbox is None else sandbox.messages,
+            )
+            stack.push_async_callback(console.close)
+            mounts["/console"] = console.app
         if sandbox is not None:
             bound += sandbox.bound
 
@@ -97,7 +138,13 @@ async def open_front(
             found = {"http": render()} | dict(await pages() if pages else {})
             return merge(found)
 
-        site = Site(mounts=mounts, states=all_states, metrics=all_pages, pages=_documents(bound, roles))
+        site = Site(
+            mounts=mounts,
+            states=all_states,
+            metrics=all_pages,
+            pages=_documents(bound, roles),
+            home="/console" if "web" in roles else None,
+        )
         app = Api(
             tuple(bound),
             identity.authorizer,
@@ -110,8 +157,15 @@ async def open_front(
     raise AssertionError("unreachable")  # pragma: no cover - the stack does not swallow errors
 
 
-#: First segments that belong to the identity room.
-IDENTITY_PATHS: Final = ("/maskinporten", "/authentication", "/selfservice", "/idporten", "/orgs", "/dev")
+#: Paths that belong to the identity room.
+IDENTITY_PATHS: Final = (
+    "/maskinporten",
+    "/authentication",
+    "/selfservice",
+    "/idporten",
+    "/orgs",
+    "/dev/tokens",
+)
 
 
 async def _api(base: Base, stack: contextlib.AsyncExitStack) -> list[Bound]:

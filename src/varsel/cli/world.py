@@ -20,7 +20,7 @@ import structlog
 from varsel.cli import child
 from varsel.cli.base import Base, Ground
 from varsel.cli.place import Place, PlaceError, Running, claim, data_directory
-from varsel.cli.roles import HTTP_ROLES, open_front
+from varsel.cli.roles import HTTP_ROLES, open_bounces, open_front
 from varsel.runtime.errors import OperatorError
 from varsel.runtime.server import HttpServer, bind
 from varsel.runtime.settings import Settings
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger("varsel.world")
 
 LOOPBACK: Final = "127.0.0.1"
+#: Bounces of a sandbox's mail come back to addresses of this domain.
+SANDBOX_BOUNCES: Final = "bounces.varsel.localhost"
 #: Seconds between two starts of a PostgreSQL that died.
 PAUSES: Final = (0.0, 1.0, 2.0, 5.0, 10.0)
 
@@ -116,8 +118,13 @@ class World:
         self.database_url = ground.url
         base = await Base.open(settings, ground, name="http")
         self._close.push_async_callback(base.close)
+        if self.sandbox and not base.settings.bounce_domain:
+            base.settings = base.settings.replace(bounce_domain=SANDBOX_BOUNCES)
+        bounces = await open_bounces(base)
+        if bounces is not None:
+            self._close.push_async_callback(bounces.close)
         if self.sandbox:
-            await self._open_sandbox(base)
+            await self._open_sandbox(base, None if bounces is None else bounces.address)
         self.settings = settings = base.settings
 
         self._say("Opening the rooms")
@@ -217,13 +224,13 @@ class World:
             self._postgres_state = "ready"
             log.info("PostgreSQL runs again", action="postgres.restarted")
 
-    async def _open_sandbox(self, base: Base) -> None:
+    async def _open_sandbox(self, base: Base, bounces: str | None) -> None:
         from varsel.sandbox.room import SandboxRoom, with_report_credentials
 
         self._say("Opening inbox and gateway")
         keep_on_loopback(base.settings)
         settings = with_report_credentials(base.settings, base.master_key)
-        room = await SandboxRoom.open(settings, base.database, base.calendar, base.machine)
+        room = await SandboxRoom.open(settings, base.database, base.calendar, base.machine, bounces=bounces)
         self._close.push_async_callback(room.close)
         base.settings = room.with_providers(settings)
         self.inbox = room

@@ -14,7 +14,7 @@ from varsel.runtime.metrics import CONTENT_TYPE
 States = Mapping[str, str]
 
 READY: Final = "ready"
-_TEXT: Final = b"text/plain; charset=utf-8"
+_TEXT: Final = b"text/plain"
 _JSON: Final = b"application/json"
 _READ: Final = ("GET", "HEAD")
 
