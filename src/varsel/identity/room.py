@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from datetime import UTC, datetime
+from traceback import extract_tb
 from typing import Any
 
 import structlog
@@ -147,5 +148,9 @@ async def _unavailable(request: Request, error: Exception) -> Response:
 
 
 async def _broken(request: Request, error: Exception) -> Response:
-    log.error("request failed", action="identity.failed", path=request.url.path, exc_info=error)
+    # Neither the message nor the variables of the error are logged: both may hold what a caller sent.
+    where = [
+        f"{frame.filename}:{frame.lineno} {frame.name}" for frame in extract_tb(error.__traceback__)[-8:]
+    ]
+    log.error("request failed", action="identity.failed", error=type(error).__name__, where=where)
     return Response(status_code=500)

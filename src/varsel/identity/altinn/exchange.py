@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from varsel.identity.altinn.claims import (
     wants_code,
 )
 from varsel.identity.audit import AuditLog, Event
+from varsel.identity.gathering import Gatherer
 from varsel.identity.jws import RSA_ALL, MalformedToken, read
 from varsel.identity.signing import Signer
 from varsel.identity.tokens import InvalidToken, TokenChecker
@@ -71,6 +73,7 @@ class Exchange:
         self._trail = trail
         self._production = production
         self._checkers: dict[str, TokenChecker] = {}
+        self._codes: Gatherer[str, str | None] = Gatherer(self._look_up)
 
     def trust(self, provider: str, checker: TokenChecker) -> None:
         """Tokens of `maskinporten` or `id-porten` are decided on by this checker, with its one issuer and its key set."""
@@ -114,10 +117,17 @@ class Exchange:
         number = consumer_of(incoming)
         if request.enterprise_user:
             raise EnterpriseUserGone
-        code = await self._database.fetchval(sql.code_of, number) if wants_code(incoming) else None
+        code = await self._codes.submit(number) if wants_code(incoming) else None
         if request.test and code == TEST_OWNER and not self._production:
             code = TEST_CODE
         return machine_claims(incoming, number, code, self.issuer, now=now)
+
+    async def _look_up(self, numbers: Sequence[str]) -> Sequence[str | None]:
+        """The service owners' codes of several numbers, in one statement."""
+        codes = {
+            row["number"]: row["code"] for row in await self._database.fetch(sql.codes_of, list(set(numbers)))
+        }
+        return [codes.get(number) for number in numbers]
 
     async def _person(self, incoming: Any, now: int, expires: int) -> dict[str, Any]:
         if not may_exchange_person(incoming):

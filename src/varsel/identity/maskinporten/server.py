@@ -36,6 +36,7 @@ from varsel.identity.signing import Signer
 from varsel.runtime.clock import Machine
 from varsel.runtime.settings import Settings
 from varsel.store.database import Database
+from varsel.store.ids import uuid7
 from varsel.store.queries import load
 
 sql = load("varsel.identity")
@@ -92,9 +93,11 @@ class TokenServer:
         self._limiter = limiter
         self._trail = trail
         self._trust = trust
+        self._facts: Gatherer[Assertion, Any] = Gatherer(self._look_up, most=50)
         self._uses: Gatherer[_Use, bool] = Gatherer(self._use)
 
     async def close(self) -> None:
+        await self._facts.close()
         await self._uses.close()
 
     async def admit(self, address: str) -> int | None:
@@ -124,18 +127,7 @@ class TokenServer:
 
     async def _grant(self, assertion: Assertion) -> Issued:
         now = self._machine.time()
-        moment = datetime.fromtimestamp(now, UTC)
-        row = await self._database.fetchrow(
-            sql.grant_facts,
-            assertion.client_id,
-            self._settings.client_environment,
-            assertion.reading.kid,
-            assertion.wanted,
-            assertion.text("consumer_org"),
-            assertion.text("iss_onbehalfof"),
-            moment,
-            assertion.system_user_organisation,
-        )
+        row = await self._facts.submit(assertion)
         client, method = self._authenticate(assertion, row, now)
         if await self._limiter.take(f"token:{client.client_id}", self._settings.token_rate) is not None:
             raise Refusal(rules.TOO_MANY)
@@ -202,31 +194,52 @@ class TokenServer:
             raise Refusal(rules.UNKNOWN_KEY if reading.kid is not None else rules.X5C)
         return _facts(row), method
 
+    async def _look_up(self, assertions: Sequence[Assertion]) -> Sequence[Any]:
+        """What is known of the clients of several grants, in one statement; None for those that name none."""
+        asked = [
+            {
+                "position": position,
+                "client": assertion.client_id,
+                "kid": assertion.reading.kid,
+                "scopes": assertion.wanted,
+                "consumer": assertion.text("consumer_org"),
+                "onbehalfof": assertion.text("iss_onbehalfof"),
+                "machine_user": assertion.system_user_organisation,
+            }
+            for position, assertion in enumerate(assertions)
+        ]
+        rows = await self._database.fetch(
+            sql.grant_facts,
+            msgspec.json.encode(asked).decode(),
+            self._settings.client_environment,
+            datetime.fromtimestamp(self._machine.time(), UTC),
+        )
+        found: list[Any] = [None] * len(assertions)
+        for row in rows:
+            found[row["position"]] = row
+        return found
+
     async def _use(self, uses: Sequence[_Use]) -> Sequence[bool]:
         """Remember grants and write the trail in one commit; False for those used before, here or in another process."""
         first: dict[tuple[str, bytes], int] = {}
         for position, use in enumerate(uses):
             first.setdefault((use.issuer, use.key), position)
+        # Sorted, so that two processes with the same grants wait for each other instead of deadlocking.
         keys = sorted(first)
-        async with self._database.transaction() as connection:
-            rows = await connection.fetch(
-                sql.use_grants,
-                [issuer for issuer, _ in keys],
-                [key for _, key in keys],
-                [uses[first[key]].expires_at for key in keys],
-            )
-            won = {first[row["issuer"], row["key"]] for row in rows}
-            await audit.write(
-                connection,
-                [
-                    use.event
-                    if position in won
-                    else audit.Event(
-                        use.event.actor, "token.refused", use.issuer, None, {"code": rules.USED.code}
-                    )
-                    for position, use in enumerate(uses)
-                ],
-            )
+        rows = await self._database.fetch(
+            sql.use_grants,
+            [issuer for issuer, _ in keys],
+            [key for _, key in keys],
+            [uses[first[key]].expires_at for key in keys],
+            [use.issuer for use in uses],
+            [use.key for use in uses],
+            [first[use.issuer, use.key] == position for position, use in enumerate(uses)],
+            [uuid7() for _ in uses],
+            [use.event.organisation for use in uses],
+            [use.event.action for use in uses],
+            [msgspec.json.encode(use.event.details).decode() for use in uses],
+        )
+        won = {row["position"] for row in rows}
         return [position in won for position in range(len(uses))]
 
     def _event(
@@ -273,6 +286,6 @@ def _facts(row: Any) -> ClientFacts:
         kind=row["kind"],
         lifetime=int(row["lifetime"] or 0),
         onbehalfof=row["onbehalfof"],
-        scopes=[ScopeFacts(**scope) for scope in msgspec.json.decode(row["scopes"])],
-        system_user_undelegated=row["system_user_undelegated"],
+        scopes=[ScopeFacts(**scope) for scope in msgspec.json.decode(row["scopes"] or "[]")],
+        system_user_undelegated=row["machine_user_undelegated"],
     )

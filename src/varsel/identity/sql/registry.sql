@@ -15,9 +15,9 @@ on conflict (code) do update set number = excluded.number, name_nb = excluded.na
 -- Every service owner, by code.
 select code, number, name_nb, name_nn, name_en, details from service_owner order by code;
 
--- name: code_of
--- The code of an organisation number.
-select code from service_owner where number = $1;
+-- name: codes_of
+-- The codes of organisation numbers.
+select number, code from service_owner where number = any($1::text[]);
 
 -- name: number_of
 -- Number and Norwegian name of a service owner's code.
