@@ -233,6 +233,9 @@ async def open_worker(base: Base) -> Working:
     async with contextlib.AsyncExitStack() as stack:
         client = outbound(base)
         stack.push_async_callback(client.close)
+        opened = channels(base)
+        for channel in opened:
+            stack.push_async_callback(channel.close)
         worker = Worker(
             base.settings,
             base.database,
@@ -240,7 +243,7 @@ async def open_worker(base: Base) -> Working:
             base.calendar,
             base.machine,
             base.master_key,
-            channels(base),
+            opened,
             BuiltinRegisters(base.database, sandbox=base.sandbox),
             client,
             base.sandbox,
