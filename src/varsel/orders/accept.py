@@ -1,0 +1,251 @@
+"""Grouped commits: requests that arrive together are stored together (docs/design.md, "Grouped commits").
+
+While a flush is under way the next requests gather; there is no timer. One statement stores a whole flush, and the unique key
+decides who was first, so that a race of repeats needs no lock and no read beforehand.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from operator import attrgetter
+from typing import Any, Final, TypeAlias
+from uuid import UUID
+
+import asyncpg
+import structlog
+
+from varsel.orders.model import Entry, Key, NewOrder, Stored
+from varsel.runtime.clock import Calendar
+from varsel.runtime.errors import DatabaseUnavailable
+from varsel.runtime.steps import step
+from varsel.store.database import Connection, Database
+from varsel.store.queries import load
+
+log = structlog.get_logger("varsel.orders")
+_sql: Final = load("varsel.orders")
+
+#: Orders in one statement; beyond, the statement's own time outweighs the saved commit.
+MOST_ORDERS: Final = 200
+#: Bytes in one statement, well under what PostgreSQL takes in one message.
+MOST_BYTES: Final = 8_000_000
+#: Flushes under way at once. Measured: two make smaller groups, and 5 % fewer orders a second on two cores.
+LANES: Final = 1
+#: Seconds in which an unknown commit must become known before its callers hear 503.
+_LOOK_UP_FOR: Final = 20.0
+_CLASHES: Final = 5
+
+_Waiting: TypeAlias = tuple[Entry, asyncio.Future[Stored]]
+_KeyOf: TypeAlias = tuple[str, str, bytes]
+
+_order_columns: Final = tuple(attrgetter(name) for name in NewOrder.__struct_fields__)
+
+
+def _key_of(key: Key) -> _KeyOf:
+    return key.creator, key.family, key.hash
+
+
+def _columns(orders: Sequence[NewOrder]) -> list[list[Any]]:
+    return [list(map(column, orders)) for column in _order_columns]
+
+
+def _key_columns(entries: Iterable[Entry]) -> list[list[Any]]:
+    # Sorted by the unique key: two processes that store the same keys wait for each other instead of deadlocking.
+    keyed = sorted(
+        ((entry.key, entry.orders[0].created_at) for entry in entries if entry.key is not None),
+        key=lambda pair: _key_of(pair[0]),
+    )
+    return [
+        [key.creator for key, _ in keyed],
+        [key.family for key, _ in keyed],
+        [key.hash for key, _ in keyed],
+        [key.chain_id for key, _ in keyed],
+        [key.mac for key, _ in keyed],
+        [key.receipt for key, _ in keyed],
+        [created_at for _, created_at in keyed],
+    ]
+
+
+def _undone(error: BaseException | None) -> bool:
+    """Whether the database said itself that it stored nothing (out of space, read-only, cancelled), so nothing is unknown."""
+    state = getattr(error, "sqlstate", None) or ""
+    return state.startswith("53") or state in {"25006", "57014", "57P03"}
+
+
+class Flusher:
+    """Stores entries; `store` answers when they are durable. A caller that goes away does not stop a flush."""
+
+    def __init__(self, database: Database, calendar: Calendar) -> None:
+        self._database = database
+        self._calendar = calendar
+        self._waiting: list[_Waiting] = []
+        self._flying = 0
+        self._flights: set[asyncio.Task[None]] = set()
+
+    async def store(self, entry: Entry) -> Stored:
+        """What became of it. Raises DatabaseUnavailable, or the database's own error for an entry that it refuses."""
+        future: asyncio.Future[Stored] = asyncio.get_running_loop().create_future()
+        self._waiting.append((entry, future))
+        if self._flying < LANES:
+            self._flying += 1
+            flight = asyncio.create_task(self._fly(), name="varsel-accept")
+            self._flights.add(flight)
+            flight.add_done_callback(self._flights.discard)
+        return await future
+
+    async def close(self) -> None:
+        """Wait for what is under way."""
+        await asyncio.gather(*self._flights)
+
+    async def _fly(self) -> None:
+        try:
+            while self._waiting:
+                group = self._take()
+                try:
+                    await self._flush(group)
+                except Exception as error:
+                    for _, future in group:
+                        _fail(future, error)
+        finally:
+            # At once, not when the task is cleaned up: what comes in between would wait for nobody.
+            self._flying -= 1
+
+    def _take(self) -> list[_Waiting]:
+        orders = size = count = 0
+        for entry, _ in self._waiting:
+            orders += len(entry.orders)
+            size += entry.size
+            if count and (orders > MOST_ORDERS or size > MOST_BYTES):
+                break
+            count += 1
+        group = self._waiting[:count]
+        del self._waiting[:count]
+        return group
+
+    async def _flush(self, group: list[_Waiting]) -> None:
+        # Repeats within one group would meet each other in one statement; only the first of a key goes in.
+        leaders: dict[_KeyOf | UUID, _Waiting] = {}
+        followers: list[_Waiting] = []
+        for waiting in group:
+            key = waiting[0].key
+            if leaders.setdefault(_key_of(key) if key else waiting[0].orders[0].id, waiting) is not waiting:
+                followers.append(waiting)
+        late = followers + await self._insert(list(leaders.values()))
+        while late:
+            late = await self._answer_repeats(late)
+            # A key can go away between the two statements (an instant order that was refused): then someone is first after all.
+            late = await self._insert(late[:1]) + late[1:] if late else late
+
+    async def _insert(self, group: list[_Waiting]) -> list[_Waiting]:
+        """Store what can be stored and answer it; those whose key was taken come back."""
+        try:
+            stored = await self._attempt([entry for entry, _ in group])
+        except DatabaseUnavailable as error:
+            for _, future in group:
+                _fail(future, error)
+            return []
+        except Exception as error:
+            if len(group) == 1:
+                log.warning(
+                    "order refused by the database", action="orders.refused", error=type(error).__name__
+                )
+                _fail(group[0][1], error)
+                return []
+            # One row that the database refuses must not fail its neighbours.
+            middle = len(group) // 2
+            return await self._insert(group[:middle]) + await self._insert(group[middle:])
+        now = self._calendar.now()
+        late = []
+        due = False
+        for entry, future in group:
+            key = entry.key
+            if key is not None and key.chain_id not in stored:
+                late.append((entry, future))
+                continue
+            due = due or any(order.requested_at <= now for order in entry.orders)
+            if not future.done():
+                future.set_result(Stored(True, key.receipt if key else b"", key.mac if key else b""))
+        if due:
+            self._database.wake("due")
+        return late
+
+    async def _answer_repeats(self, late: list[_Waiting]) -> list[_Waiting]:
+        """Answer those whose key stands in the database; the others come back."""
+        keys = [entry.key for entry, _ in late if entry.key is not None]
+        try:
+            rows = await self._database.fetch(
+                _sql.keys_taken,
+                [key.creator for key in keys],
+                [key.family for key in keys],
+                [key.hash for key in keys],
+            )
+        except DatabaseUnavailable as error:
+            for _, future in late:
+                _fail(future, error)
+            return []
+        taken = {(row["creator"], row["family"], row["key_hash"]): row for row in rows}
+        left = []
+        for entry, future in late:
+            assert entry.key is not None
+            row = taken.get(_key_of(entry.key))
+            if row is None:
+                left.append((entry, future))
+            elif not future.done():
+                # Its own chain: the commit that seemed lost had been done.
+                future.set_result(
+                    Stored(row["chain_id"] == entry.key.chain_id, row["receipt"], row["body_mac"])
+                )
+        return left
+
+    async def _attempt(self, entries: list[Entry]) -> set[UUID]:
+        """Run the statement until its outcome is known; the chain ids that it stored.
+
+        A connection that is lost meanwhile leaves it open whether the commit was done. The statement is then run again: the keys
+        of a commit that was done stop it, and it waits for one that is still under way.
+        """
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + _LOOK_UP_FOR
+        asked = False
+        clashes = 0
+        pause = 0.05
+        while True:
+            try:
+                async with self._database.connection() as connection:
+                    step("accept.before_commit")
+                    asked = True
+                    stored = await _run(connection, entries)
+                step("accept.committed")
+                return stored
+            except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
+                clashes += 1
+                if clashes == _CLASHES:
+                    raise
+            except DatabaseUnavailable as error:
+                if not asked or _undone(error.__cause__) or loop.time() > give_up:
+                    raise
+                log.warning(
+                    "commit unknown, asking again", action="orders.commit_unknown", entries=len(entries)
+                )
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 1.0)
+
+
+async def _run(connection: Connection, entries: list[Entry]) -> set[UUID]:
+    keys = _key_columns(entries)
+    orders = [order for entry in entries for order in entry.orders]
+    if len(orders) <= MOST_ORDERS:
+        rows = await connection.fetch(_sql.accept, *keys, *_columns(orders))
+        return {row[0] for row in rows}
+    # One request with many reminders: several statements, so that no single one keeps the event loop busy with its arguments.
+    async with connection.transaction():
+        rows = await connection.fetch(_sql.accept, *keys, *_columns(orders[:MOST_ORDERS]))
+        if rows or not keys[0]:
+            for start in range(MOST_ORDERS, len(orders), MOST_ORDERS):
+                await connection.execute(_sql.accept_more, *_columns(orders[start : start + MOST_ORDERS]))
+        return {row[0] for row in rows}
+
+
+def _fail(future: asyncio.Future[Stored], error: Exception) -> None:
+    if not future.done():
+        future.set_exception(error)
+        future.exception()  # the caller may have gone; then nobody asks, and that is no fault

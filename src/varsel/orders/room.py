@@ -1,0 +1,68 @@
+"""The orders room as composition sees it."""
+
+from __future__ import annotations
+
+from varsel.orders.accept import Flusher
+from varsel.orders.drafts import Defaults
+from varsel.orders.model import Digest
+from varsel.orders.routes import ENDPOINTS, Routes
+from varsel.orders.rules import RuleBook
+from varsel.recipients.registers import Registers
+from varsel.runtime.clock import Calendar, Machine
+from varsel.runtime.endpoints import Bound, bind
+from varsel.runtime.outbound_rules import literal_private
+from varsel.runtime.settings import Settings
+from varsel.store.database import Database
+
+
+class OrdersRoom:
+    """The front door: orders are judged, stored and cancelled here."""
+
+    def __init__(self, bound: tuple[Bound, ...], routes: Routes, flusher: Flusher) -> None:
+        self.bound = bound
+        self._routes = routes
+        self._flusher = flusher
+
+    @classmethod
+    async def open(
+        cls,
+        settings: Settings,
+        database: Database,
+        calendar: Calendar,
+        machine: Machine,
+        master_key: Digest,
+        *,
+        sandbox: bool,
+        registers: Registers,
+        sender: object | None = None,
+    ) -> OrdersRoom:
+        flusher = Flusher(database, calendar)
+        book = RuleBook(
+            forbidden_url=_none_forbidden if sandbox else literal_private,
+            blob_hosts=settings.blob_hosts,
+            refuse_long_sms=settings.sms_too_long == "refuse",
+        )
+        defaults = Defaults(
+            settings.default_email_from,
+            settings.default_sms_sender,
+            frozenset(creator.casefold() for creator in settings.stale_contact_creators),
+        )
+        routes = Routes(
+            flusher=flusher,
+            calendar=calendar,
+            digest=master_key,
+            book=book,
+            defaults=defaults,
+            base_url=settings.base_url,
+        )
+        return cls(bind(ENDPOINTS, routes), routes, flusher)
+
+    async def close(self) -> None:
+        """Wait for orders that are being stored."""
+        await self._flusher.close()
+        self._routes.close()
+
+
+def _none_forbidden(url: str) -> bool:
+    del url
+    return False
