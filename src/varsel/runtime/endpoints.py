@@ -100,7 +100,11 @@ class Endpoint:
         default_factory=dict
     )  # path parameters with a routing constraint, e.g. {"id": "uuid"}
     description: str = ""
-    parameters: tuple[Any, ...] = ()  # query and header parameters, for the OpenAPI document
+    #: Query and header parameters as OpenAPI parameter objects, for the document.
+    parameters: tuple[Mapping[str, Any], ...] = ()
+    #: Examples for the document: "request", or a status such as "201", to a JSON value.
+    examples: Mapping[str, Any] = field(default_factory=dict)
+    tag: str = ""  # group in the document; the path's first own segment when empty
 
 
 Handler = Callable[[Call], Awaitable[Reply]]
