@@ -54,8 +54,8 @@ fuzz: dev ## Throw generated requests and messages at Varsel
 browser: dev ## Drive the pages with Chromium
 	@exec $(PY) -m pytest -m browser $(ARGS)
 
-schema: dev ## Write docs/reference/schema.sql from the migrations
-	@exec $(PY) -m varsel.cli.main db schema --output docs/reference/schema.sql
+schema: dev ## Write src/varsel/store/schema.sql from the migrations
+	@exec $(PY) -m varsel.store.schema
 
 docs: dev ## Write the generated pages of docs/reference
 	@exec $(PY) -m varsel.cli.main settings --markdown --output docs/reference/settings.md
