@@ -16,10 +16,13 @@ HIDDEN: Final = "…"
 TEXT_LIMIT: Final = 2000
 
 
+_DOMAIN = re.compile(r"[\w.-]+|\[[0-9A-Fa-f:.]+\]")
+
+
 def mask_address(address: str) -> str:
-    """`kari@example.org` becomes `ka…@example.org`; of a local part of one or two letters nothing stays."""
+    """`kari@example.org` becomes `ka…@example.org`; of a local part of one or two letters, or of what is no address, nothing stays."""
     local, at, domain = address.strip().rpartition("@")
-    if not at:
+    if not at or not _DOMAIN.fullmatch(domain):
         return HIDDEN
     return (local[:2] if len(local) > 2 else "") + HIDDEN + "@" + domain
 
