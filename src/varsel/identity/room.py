@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Collection
 from datetime import UTC, datetime
 from traceback import extract_tb
 from typing import Any
@@ -21,6 +22,7 @@ from varsel.identity.audit import AuditLog
 from varsel.identity.authorizer import PolicyAuthorizer
 from varsel.identity.devroutes import DevTokenRoutes
 from varsel.identity.devtokens import PlatformSigner
+from varsel.identity.issuers import Getter, Issuer, RemoteKeys
 from varsel.identity.keys import KeyRing
 from varsel.identity.limits import SLICE, RateLimiter
 from varsel.identity.maskinporten.enterprise import EnterpriseTrust
@@ -32,7 +34,8 @@ from varsel.identity.signing import Signer
 from varsel.identity.tokens import OwnKeys, TokenChecker
 from varsel.runtime.clock import Machine
 from varsel.runtime.endpoints import Authorizer
-from varsel.runtime.errors import Unavailable
+from varsel.runtime.errors import SettingsError, Unavailable
+from varsel.runtime.outbound import GuardedClient
 from varsel.runtime.settings import Settings
 from varsel.store.database import Database, Listener
 from varsel.store.queries import load
@@ -68,8 +71,12 @@ class IdentityRoom:
         *,
         sandbox: bool,
         listener: Listener | None = None,
+        outbound: Getter | None = None,
     ) -> IdentityRoom:
-        """Seed what a fresh installation needs, load keys and issuers, follow their changes."""
+        """Seed what a fresh installation needs, load keys and issuers, follow their changes.
+
+        `outbound` fetches the keys of other issuers; the guarded client when not given. SettingsError when the mode lacks an issuer.
+        """
         room = cls(database, machine)
         await seed(database, machine, sandbox=sandbox)
         room.keys = keys = await KeyRing.open(database, machine, master_key, listener)
@@ -78,6 +85,8 @@ class IdentityRoom:
         platform = await PlatformTokens.open(database, machine, listener, audiences)
         trail, limiter = AuditLog(database), RateLimiter(database, machine)
         altinn_issuer = settings.base_url + "/authentication/api/v1/openid/"
+        trusted = _Trusted(settings, database, machine, keys, sandbox=sandbox, client=outbound)
+        room._closing.append(trusted)
         server = TokenServer(
             settings,
             database,
@@ -96,13 +105,13 @@ class IdentityRoom:
             issuer=altinn_issuer,
             production=settings.client_environment == "production",
         )
-        exchange.trust("maskinporten", TokenChecker(OwnKeys(keys, "maskinporten"), server.issuer, machine))
-        tokens = TokenChecker(OwnKeys(keys, "altinn"), altinn_issuer, machine, audiences=audiences)
+        if settings.identity_mode != "altinn":
+            exchange.trust("maskinporten", await trusted.checker("maskinporten", server.issuer))
+        tokens = await trusted.checker("altinn", altinn_issuer, audiences)
         room.authorizer = PolicyAuthorizer(settings, tokens, platform, sandbox=sandbox)
-        routes = [
-            *MaskinportenRoutes(server, keys).routes(),
-            *AltinnRoutes(settings, database, exchange, keys, limiter).routes(),
-        ]
+        routes = [*AltinnRoutes(settings, database, exchange, keys, limiter).routes()]
+        if settings.identity_mode == "builtin":
+            routes += MaskinportenRoutes(server, keys).routes()
         if sandbox:
             dev = DevTokenRoutes(
                 database,
@@ -116,7 +125,7 @@ class IdentityRoom:
         room.app = Starlette(
             routes=routes, exception_handlers={Unavailable: _unavailable, Exception: _broken}
         )
-        room._closing = [server, trail, keys, platform]
+        room._closing += [server, trail, keys, platform]
         room._sweeper = asyncio.get_running_loop().create_task(room._sweep(), name="varsel-identity-sweep")
         return room
 
@@ -142,12 +151,74 @@ class IdentityRoom:
                 log.warning("nothing swept; the database is away", action="identity.sweep_failed")
 
 
+class _Trusted:
+    """Whose tokens count in which mode (docs/reference/identity.md 11): our own, or those of an issuer named in the settings."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        machine: Machine,
+        keys: KeyRing,
+        *,
+        sandbox: bool,
+        client: Getter | None,
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._machine = machine
+        self._keys = keys
+        self._sandbox = sandbox
+        self._given = client
+        self._own: GuardedClient | None = None
+        self._remote: list[RemoteKeys] = []
+
+    def _issuer(self, kind: str) -> str | None:
+        """The issuer elsewhere that stands in for ours; None when ours counts."""
+        mode = self._settings.identity_mode
+        named = str(getattr(self._settings, f"{kind}_issuer"))
+        if kind == "idporten":
+            return named or None
+        elsewhere = {"maskinporten": "external", "altinn": "altinn"}[kind]
+        if mode != elsewhere:
+            return None
+        if not named:
+            raise SettingsError(f"VARSEL_IDENTITY_MODE={mode} needs VARSEL_{kind.upper()}_ISSUER.")
+        return named
+
+    async def checker(
+        self, kind: str, own_issuer: str, audiences: Collection[str] | None = None
+    ) -> TokenChecker:
+        """A checker for tokens of this kind."""
+        name = self._issuer(kind)
+        if name is None:
+            return TokenChecker(OwnKeys(self._keys, kind), own_issuer, self._machine, audiences=audiences)
+        source = await self.remote(kind, name)
+        return TokenChecker(source, name, self._machine, audiences=audiences)
+
+    async def remote(self, kind: str, name: str) -> RemoteKeys:
+        issuer = Issuer.named(name, kind, self._settings.client_environment)
+        if self._given is None and self._own is None:
+            self._own = GuardedClient(self._machine, sandbox=self._sandbox)
+        client = self._given or self._own
+        assert client is not None
+        source = await RemoteKeys.open(issuer, client, self._database, self._machine)
+        self._remote.append(source)
+        return source
+
+    async def close(self) -> None:
+        for source in self._remote:
+            await source.close()
+        if self._own is not None:
+            await self._own.close()
+
+
 async def _unavailable(request: Request, error: Exception) -> Response:
     retry = error.retry_after if isinstance(error, Unavailable) else 5
     return http.problem(request, 503, {"Retry-After": str(retry)})
 
 
-async def _broken(request: Request, error: Exception) -> Response:
+async def _broken(_request: Request, error: Exception) -> Response:
     # Neither the message nor the variables of the error are logged: both may hold what a caller sent.
     where = [
         f"{frame.filename}:{frame.lineno} {frame.name}" for frame in extract_tb(error.__traceback__)[-8:]
