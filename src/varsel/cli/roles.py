@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from varsel.cli.base import Base
 from varsel.runtime.asgi import Api, ASGIApp
 from varsel.runtime.endpoints import Bound
-from varsel.runtime.errors import DatabaseUnavailable
+from varsel.runtime.errors import DatabaseUnavailable, OperatorError
 from varsel.runtime.metrics import RequestMeter, merge, render
 from varsel.runtime.site import READY, Site
 
@@ -30,10 +31,10 @@ States = Callable[[], Awaitable[Mapping[str, str]]]
 
 def returning(base: Base) -> ReturnAddress | None:
     """The signed envelope senders that bring bounces back; None where none can come."""
-    from varsel.channels.email.bounces import ReturnAddress
+    from varsel.delivery.bounces import return_address
 
     domain = base.settings.bounce_domain
-    return ReturnAddress(domain, base.master_key.mac("bounce", b"")) if domain else None
+    return return_address(base.master_key, domain) if domain else None
 
 
 async def open_bounces(base: Base) -> BounceReceiver | None:
@@ -43,7 +44,14 @@ async def open_bounces(base: Base) -> BounceReceiver | None:
     settings, address = base.settings, returning(base)
     if address is None or not (settings.bounce_port or base.sandbox):
         return None
-    return await BounceReceiver.open(settings.bounce_host, settings.bounce_port, address, base.database)
+    receiver = BounceReceiver(base.database, address, settings.bounce_host, settings.bounce_port)
+    try:
+        await receiver.start()
+    except OSError as error:
+        raise OperatorError(
+            f"Port {settings.bounce_port} for bounces cannot be opened ({error.strerror}); set VARSEL_BOUNCE_PORT to another one."
+        ) from None
+    return receiver
 
 
 def channels(base: Base) -> list[Channel]:
@@ -68,6 +76,8 @@ def channels(base: Base) -> list[Channel]:
         wall=wall,
         smtp_connections=settings.smtp_connections,
         returning=returning(base),
+        # Without a return address the senders' own mailboxes would get a notice for every mail that arrives.
+        ask_success=bool(settings.bounce_domain),
         sign=sign,
     )
 
@@ -142,7 +152,7 @@ async def open_front(
             mounts=mounts,
             states=all_states,
             metrics=all_pages,
-            pages=_documents(bound, roles),
+            pages=_documents(base, tuple(bound), roles),
             home="/console" if "web" in roles else None,
         )
         app = Api(
@@ -196,10 +206,31 @@ async def _api(base: Base, stack: contextlib.AsyncExitStack) -> list[Bound]:
     return [*orders.bound, *review.bound, *delivery.bound]
 
 
-def _documents(bound: list[Bound], roles: frozenset[str]) -> dict[str, tuple[bytes, bytes]]:
-    from varsel.runtime.openapi import documents
+def _documents(
+    base: Base, bound: Sequence[Bound], roles: frozenset[str]
+) -> dict[str, tuple[bytes, Callable[[], bytes]]]:
+    """The API description; made when somebody asks for it, since most servers are never asked."""
+    if "api" not in roles:
+        return {}
 
-    return documents(tuple(item.endpoint for item in bound)) if "api" in roles else {}
+    @cache
+    def description() -> bytes:
+        from varsel.runtime.openapi import document
+
+        return document(bound, base.settings)
+
+    @cache
+    def shown() -> bytes:
+        from varsel.runtime.swagger import page
+
+        return page(description())
+
+    return {
+        "/openapi.json": (b"application/json", description),
+        "/swagger/v1/swagger.json": (b"application/json", description),
+        "/swagger": (b"text/html; charset=utf-8", shown),
+        "/swagger/index.html": (b"text/html; charset=utf-8", shown),
+    }
 
 
 async def _database_state(base: Base) -> str:

@@ -77,10 +77,10 @@ class World:
         self._output = output
         self._close = contextlib.AsyncExitStack()
         self._children: list[Child] = []
-        self._workers: list[Child] = []
         self._postgres: EmbeddedServer | None = None
         self._postgres_state = "starting"
         self._stopping = False
+        self._starting: asyncio.Task[None] | None = None
         self.place: Place
         self.database_url = ""
         self.inbox: SandboxRoom | None = None
@@ -100,6 +100,9 @@ class World:
     async def stop(self) -> None:
         """Workers first, which finish what is in hand; then HTTP, the rooms, and PostgreSQL last. Harmless when called again."""
         self._stopping = True
+        if self._starting is not None:
+            await _cancel(self._starting)
+        await asyncio.gather(*(one.stop(self.settings.stop_seconds) for one in self._children))
         await self._close.aclose()
 
     def end_now(self) -> None:
@@ -118,7 +121,8 @@ class World:
         self.database_url = ground.url
         base = await Base.open(settings, ground, name="http")
         self._close.push_async_callback(base.close)
-        if self.sandbox and not base.settings.bounce_domain:
+        # A server of the owner's own could refuse mail from a domain that no one else knows.
+        if self.sandbox and not base.settings.bounce_domain and not base.settings.email_url:
             base.settings = base.settings.replace(bounce_domain=SANDBOX_BOUNCES)
         bounces = await open_bounces(base)
         if bounces is not None:
@@ -127,6 +131,8 @@ class World:
             await self._open_sandbox(base, None if bounces is None else bounces.address)
         self.settings = settings = base.settings
 
+        # The children take as long to load as the rooms here: both at once halve the start.
+        self._starting = asyncio.create_task(self._start_children(ground, listening))
         self._say("Opening the rooms")
         front = await open_front(
             base,
@@ -139,7 +145,8 @@ class World:
         base.start()
         server = HttpServer(front.app, [listening], stop_seconds=settings.stop_seconds)
         self._close.push_async_callback(server.stop)
-        await self._start_children(ground, listening)
+        self._say("Starting the workers")
+        await self._starting
 
         self._say("Opening the port")
         await server.start()
@@ -245,7 +252,6 @@ class World:
         for number in range(1, workers + 1):
             name = "worker" if workers == 1 else f"worker-{number}"
             one = Child(name, child.command("worker"), of(name), output=self._output)
-            self._workers.append(one)
             self._children.append(one)
         descriptor = listening.fileno()
         for number in range(2, self.settings.api_processes + 1):
@@ -259,12 +265,7 @@ class World:
                     output=self._output,
                 )
             )
-        self._say("Starting the workers")
-        self._close.push_async_callback(self._stop_children)
         await asyncio.gather(*(one.start() for one in self._children))
-
-    async def _stop_children(self) -> None:
-        await asyncio.gather(*(one.stop(self.settings.stop_seconds) for one in self._children))
 
     async def _states(self) -> Mapping[str, str]:
         return {one.name: "ready" if one.state is State.READY else str(one.state) for one in self._children}
@@ -279,6 +280,8 @@ class World:
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:
+    """End a task; what it failed with was told where it was awaited, or does not matter any more."""
     task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+    await asyncio.wait((task,))
+    if not task.cancelled():
+        task.exception()

@@ -23,7 +23,7 @@ class Site:
     """Serves `/health`, `/health/ready`, `/metrics` and passes each mounted prefix on; anything else is 404.
 
     `states` answers the readiness question, `metrics` gives the page of every process, `pages` are documents that never change
-    (path → content type and body), `home` is where `/` leads.
+    (path → content type and a function that makes the body, called when first asked for), `home` is where `/` leads.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class Site:
         mounts: Mapping[str, ASGIApp],
         states: Callable[[], Awaitable[States]],
         metrics: Callable[[], Awaitable[bytes]],
-        pages: Mapping[str, tuple[bytes, bytes]] | None = None,
+        pages: Mapping[str, tuple[bytes, Callable[[], bytes]]] | None = None,
         home: str | None = None,
     ) -> None:
         # A mount is found by its first segment; the longest of several with the same one wins.
@@ -68,8 +68,8 @@ class Site:
             case "/" if self._home:
                 await self._send(scope, send, 302, b"", None, (b"location", self._home.encode()))
             case _ if known in self._pages:
-                kind, body = self._pages[known]
-                await self._send(scope, send, 200, body, kind)
+                kind, make = self._pages[known]
+                await self._send(scope, send, 200, make(), kind)
             case _:
                 await self._send(scope, send, 404, b"", None)
 
