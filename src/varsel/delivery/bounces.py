@@ -1,50 +1,45 @@
-"""Takes bounces over SMTP: a delivery status notification to a signed return address becomes a report.
+"""Bounces become reports: a delivery status notification to a signed return address is stored by its notification.
 
-Only addresses that this installation signed are taken at all (docs/reference/delivery.md 7), so that the port is of no use to anybody
-else; what is taken is on disk before it is acknowledged.
+What is taken is on disk before it is acknowledged; rank decides what it changes (docs/reference/delivery.md 2.2).
 """
 
 from __future__ import annotations
 
 from typing import Final, Self
+from uuid import UUID
 
 import structlog
 
-from varsel.channels.email.bounces import ReturnAddress, read_bounce_address, read_delivery_status
-from varsel.channels.email.receiver import OK, Answer, Envelope, SmtpReceiver
+from varsel.channels.email.bounce_server import BounceServer
+from varsel.channels.email.bounces import DeliveryStatus, ReturnAddress
+from varsel.delivery.model import DSN
 from varsel.delivery.reports import RawReport, ReportStore
-from varsel.runtime.errors import DatabaseUnavailable, OperatorError
+from varsel.runtime.errors import OperatorError
 from varsel.store.database import Database
 
 log = structlog.get_logger("varsel.delivery")
 
-#: Larger mails are no notices; those return headers, not whole mails with their files.
-MOST_OCTETS: Final = 1024 * 1024
-NO_SUCH_ADDRESS: Final = b"550 5.1.1 No such address\r\n"
-LATER: Final = b"451 4.3.0 Try again later\r\n"
+#: Large enough for every status field and the header of the mail; the rest of a long notice is not kept.
+_KEPT_OCTETS: Final = 64 * 1024
 
 
 class BounceReceiver:
-    """An SMTP listener that stores notices as reports of the family `dsn`, by notification id."""
+    """An SMTP listener that stores notices as reports of the family `dsn`, by notification id.
+
+    While the database is away the far end is told to come again.
+    """
 
     def __init__(self, host: str, port: int, returning: ReturnAddress, store: ReportStore) -> None:
-        self._returning = returning
+        self._host = host
         self._store = store
-        self._receiver = SmtpReceiver(
-            host,
-            port,
-            self._take,
-            judge=self._judge,
-            hostname=returning.domain,
-            most_octets=MOST_OCTETS,
-        )
+        self._server = BounceServer(host, port, returning, self._keep)
 
     @classmethod
     async def open(cls, host: str, port: int, returning: ReturnAddress, database: Database) -> Self:
         """Listen; OperatorError when the port cannot be had. Port 0 takes a free one."""
         receiver = cls(host, port, returning, ReportStore(database))
         try:
-            await receiver._receiver.start()
+            await receiver._server.start()
         except OSError as error:
             raise OperatorError(
                 f"Port {port} for bounces cannot be opened ({error.strerror}); set VARSEL_BOUNCE_PORT to another one."
@@ -54,35 +49,20 @@ class BounceReceiver:
     @property
     def address(self) -> str:
         """host:port."""
-        return f"{self._receiver.host}:{self._receiver.port}"
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"{host}:{self._server.port}"
 
     async def close(self) -> None:
-        await self._receiver.close()
+        await self._server.close()
 
-    def _judge(self, envelope: Envelope, address: str) -> bytes:
-        del envelope
-        known = read_bounce_address(address, self._returning.domain, self._returning.key)
-        return NO_SUCH_ADDRESS if known is None else OK
-
-    async def _take(self, envelope: Envelope) -> Answer:
-        reports = [
-            report
-            for recipient in envelope.recipients
-            if (report := self._read(envelope.content, recipient.address)) is not None
-        ]
-        try:
-            await self._store.store(reports)
-        except DatabaseUnavailable:
-            return LATER
-        return OK
-
-    def _read(self, content: bytes, address: str) -> RawReport | None:
-        """The report that a mail to one return address makes; None for what decides nothing, as an answer from a holiday."""
-        found = read_delivery_status(content, address, self._returning)
-        if found is None:
+    async def _keep(self, notification_id: UUID, status: DeliveryStatus | None, mail: bytes) -> None:
+        if status is None:
+            # A vacation answer, or a bounce in prose: nothing that decides (RFC 3464 2).
             log.info("a mail to a return address was no notice", action="delivery.no_notice")
-            return None
-        if found.result is None:
-            return None
-        word = f"{found.action} {found.status}".strip()
-        return RawReport("dsn", found.notification_id.hex, word, found.result, content)
+            return
+        if status.result is None:
+            return
+        word = f"{status.action} {status.status}".strip()
+        await self._store.store(
+            [RawReport(DSN, notification_id.hex, word, status.result, mail[:_KEPT_OCTETS])]
+        )
