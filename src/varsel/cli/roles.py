@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from varsel.cli.base import Base
 from varsel.runtime.asgi import Api, ASGIApp
 from varsel.runtime.endpoints import Bound
-from varsel.runtime.errors import DatabaseUnavailable, OperatorError
+from varsel.runtime.errors import DatabaseUnavailable
 from varsel.runtime.metrics import RequestMeter, merge, render
 from varsel.runtime.site import READY, Site
 
@@ -31,10 +31,10 @@ States = Callable[[], Awaitable[Mapping[str, str]]]
 
 def returning(base: Base) -> ReturnAddress | None:
     """The signed envelope senders that bring bounces back; None where none can come."""
-    from varsel.delivery.bounces import return_address
+    from varsel.channels.email.bounces import ReturnAddress
 
     domain = base.settings.bounce_domain
-    return return_address(base.master_key, domain) if domain else None
+    return ReturnAddress(domain, base.master_key.mac("bounce", b"")) if domain else None
 
 
 async def open_bounces(base: Base) -> BounceReceiver | None:
@@ -44,14 +44,7 @@ async def open_bounces(base: Base) -> BounceReceiver | None:
     settings, address = base.settings, returning(base)
     if address is None or not (settings.bounce_port or base.sandbox):
         return None
-    receiver = BounceReceiver(base.database, address, settings.bounce_host, settings.bounce_port)
-    try:
-        await receiver.start()
-    except OSError as error:
-        raise OperatorError(
-            f"Port {settings.bounce_port} for bounces cannot be opened ({error.strerror}); set VARSEL_BOUNCE_PORT to another one."
-        ) from None
-    return receiver
+    return await BounceReceiver.open(settings.bounce_host, settings.bounce_port, address, base.database)
 
 
 def channels(base: Base) -> list[Channel]:
