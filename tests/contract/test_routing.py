@@ -506,3 +506,20 @@ async def test_etags_belong_to_successes_only(world):
     world.answer = read
     answer = await world.ask("GET", f"{BASE}/orders/{NAME}", headers=[("if-none-match", "*")])
     assert (answer.status, "etag" in answer.headers) == (404, False)
+
+
+async def test_a_request_cut_off_by_the_stop_gets_a_complete_503(world):
+    started = asyncio.Event()
+
+    async def hang(call: Call) -> Reply:
+        started.set()
+        await asyncio.Event().wait()
+        return Reply(200)
+
+    world.answer = hang
+    asking = asyncio.create_task(world.ask("GET", f"{BASE}/orders/{NAME}"))
+    await started.wait()
+    asking.cancel()
+    answer = await asking
+    assert (answer.status, answer.body) == (503, b"")
+    assert answer.headers == {"content-length": "0", "retry-after": "5", "connection": "close"}
