@@ -11,6 +11,11 @@ from ._errors import ConfigurationError
 _LOOPBACK = re.compile(r"(localhost|127(\.[0-9]{1,3}){3}|::1)")
 
 
+def is_loopback(host: str) -> bool:
+    """Whether plain http to this host stays on this machine."""
+    return _LOOPBACK.fullmatch(host.lower()) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class Environment:
     """One set of services that trust each other. Addresses without a trailing slash; issuers exactly as they sign.
@@ -116,8 +121,3 @@ def environment(which: str | Environment) -> Environment:
             f"There is no environment called {which[:40]!r}; choose one of {', '.join(ENVIRONMENTS)}, or give an address."
         )
     return found
-
-
-def is_loopback(host: str) -> bool:
-    """Whether plain http to this host stays on this machine."""
-    return _LOOPBACK.fullmatch(host.lower()) is not None

@@ -116,6 +116,19 @@ class Maskinporten(TokenSource):
     def scope(self) -> str:
         return self._scope
 
+    @property
+    def kid(self) -> str | None:
+        return None if self._signer.certificates else self._kid
+
+    @property
+    def alg(self) -> str:
+        return self._signer.alg
+
+    @property
+    def clock_offset(self) -> float:
+        """Seconds that grants are corrected by, after Maskinporten refused one for its time; 0 while the clock is right."""
+        return self._offset
+
     def token(self, scope: str | Iterable[str] | None = None) -> Token:
         """A Maskinporten token that lives; other scopes than the integration's usual ones when named."""
         return self._blocking.run(self._token(scope))
