@@ -39,9 +39,13 @@ def uint64(number: int) -> str:
     return b64(number.to_bytes((number.bit_length() + 7) // 8))
 
 
-@cache
 def rsa_key(name: str = "first", bits: int = 2048) -> rsa.RSAPrivateKey:
     """The same key for the same name in this process: making keys is slow."""
+    return _rsa_key(name, bits)
+
+
+@cache
+def _rsa_key(name: str, bits: int) -> rsa.RSAPrivateKey:
     return rsa.generate_private_key(public_exponent=65537, key_size=bits)
 
 
@@ -194,3 +198,39 @@ async def open_world(
 async def close_world(world: World) -> None:
     await world.http.aclose()
     await world.room.close()
+
+
+class SelfServiceCaller:
+    """Speaks to the self-service API as an organisation with scopes."""
+
+    def __init__(self, world: World, token: str) -> None:
+        self._world = world
+        self._headers = {"Authorization": f"Bearer {token}"}
+
+    async def __call__(self, method: str, path: str, body: Any = None, **options: Any) -> httpx2.Response:
+        headers = self._headers | options.pop("headers", {})
+        if body is not None:
+            options["content"] = body if isinstance(body, bytes) else json.dumps(body).encode()
+            headers.setdefault("Content-Type", "application/json")
+        base = options.pop("base", "/selfservice/api/v1")
+        return await self._world.http.request(method, base + path, headers=headers, **options)
+
+
+ALL_DCR = ("idporten:dcr.read", "idporten:dcr.modify", "idporten:dcr.write")
+
+
+async def self_service(
+    world: World, organisation: str = DIGDIR, scopes: Sequence[str] = ALL_DCR
+) -> SelfServiceCaller:
+    """A caller of an organisation; scopes that are not for everybody are granted first."""
+    await world.database.execute(
+        "insert into organisation (number, name) values ($1, '') on conflict do nothing", organisation
+    )
+    for scope in scopes:
+        await world.database.execute(
+            "insert into scope_access (scope, consumer, state) values ($1, $2, 'APPROVED') on conflict do nothing",
+            scope,
+            organisation,
+        )
+    client = await world.new_client(organisation, scopes=scopes)
+    return SelfServiceCaller(world, await world.maskinporten_token(iss=client, scope=" ".join(scopes)))

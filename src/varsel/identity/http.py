@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from varsel.runtime.clock import Machine
 from varsel.runtime.trace import Trace
 
 SMALL_BODY: Final = 64 * 1024
@@ -99,3 +101,8 @@ def bearer(request: Request) -> bytes | None:
         return None
     token: bytes = values[0][7:].strip(b" \t")
     return token or None
+
+
+def timestamp(machine: Machine) -> str:
+    """Now, in ISO 8601 with milliseconds and offset."""
+    return datetime.fromtimestamp(machine.time(), UTC).isoformat(timespec="milliseconds")

@@ -68,6 +68,10 @@ async def register_service_owner(
     """
     if not 1 <= len(code) <= 40 or not set(code) <= _CODE_CHARACTERS:
         raise OperatorError("A service owner's code is 1 to 40 small letters and digits.")
+    if number is not None:
+        holder = await database.fetchrow(sql.codes_of, [number])
+        if holder is not None and holder["code"] != code:
+            raise OperatorError(f"The organisation number belongs to the service owner {holder['code']}.")
     async with database.transaction() as connection:
         if number is not None:
             await register_organisation(connection, number, names.nb)

@@ -30,6 +30,9 @@ from varsel.identity.maskinporten.routes import MaskinportenRoutes
 from varsel.identity.maskinporten.server import TokenServer
 from varsel.identity.platform.tokens import PlatformTokens
 from varsel.identity.seed import seed
+from varsel.identity.selfservice.clients import Clients
+from varsel.identity.selfservice.routes import SelfServiceRoutes
+from varsel.identity.selfservice.scopes import Scopes
 from varsel.identity.signing import Signer
 from varsel.identity.tokens import OwnKeys, TokenChecker
 from varsel.runtime.clock import Machine
@@ -60,6 +63,8 @@ class IdentityRoom:
         self.app: ASGIApp
         self.keys: KeyRing
         self.signer: Signer
+        self.clients: Clients
+        self.scopes: Scopes
 
     @classmethod
     async def open(
@@ -105,13 +110,22 @@ class IdentityRoom:
             issuer=altinn_issuer,
             production=settings.client_environment == "production",
         )
+        room.clients = Clients(database, machine, master_key, sandbox=sandbox)
+        room.scopes = Scopes(database, machine)
+        maskinporten = None
         if settings.identity_mode != "altinn":
-            exchange.trust("maskinporten", await trusted.checker("maskinporten", server.issuer))
+            maskinporten = await trusted.checker("maskinporten", server.issuer)
+            exchange.trust("maskinporten", maskinporten)
         tokens = await trusted.checker("altinn", altinn_issuer, audiences)
         room.authorizer = PolicyAuthorizer(settings, tokens, platform, sandbox=sandbox)
         routes = [*AltinnRoutes(settings, database, exchange, keys, limiter).routes()]
         if settings.identity_mode == "builtin":
             routes += MaskinportenRoutes(server, keys).routes()
+            assert maskinporten is not None
+            selfservice = SelfServiceRoutes(
+                settings, machine, maskinporten, clients=room.clients, scopes=room.scopes, limiter=limiter
+            )
+            routes += selfservice.routes()
         if sandbox:
             dev = DevTokenRoutes(
                 database,
