@@ -40,7 +40,6 @@ async def main(url: str, smtp_port: str, sms_url: str) -> None:
     )
     listener.start()
     await worker.start()
-    print("working", flush=True)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     while not stop.is_set():

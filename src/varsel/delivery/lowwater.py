@@ -18,6 +18,7 @@ K = TypeVar("K", bound="int | tuple[datetime, UUID]")
 
 _LEAST_PAUSE: Final = 0.1  # seconds between scans from the start
 _SHARE: Final = 20.0  # a scan from the start may cost a twentieth of the time
+_MOST_PAUSE: Final = 2.0  # seconds: what was passed over is found within these, whatever it costs
 
 
 class LowWater(Generic[K]):
@@ -42,7 +43,7 @@ class LowWater(Generic[K]):
         """A scan is over; `last` is the last key it took, None when it found nothing, `more` whether it took all it may."""
         now = self._machine.monotonic()
         if self._full:
-            self._next_full = now + max(_LEAST_PAUSE, (now - self._begun) * _SHARE)
+            self._next_full = now + min(max(_LEAST_PAUSE, (now - self._begun) * _SHARE), _MOST_PAUSE)
         self._missed = not self._full
         if last is not None:
             self._place = last if more else _later(last, self._place)

@@ -1,0 +1,112 @@
+"""Leases: what dead, slow and stopping workers held (docs/reference/delivery.md 11.3 rule 1, 13 no. 1)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import UUID
+
+from tests.engine.conftest import NOON, MakeWorker
+from tests.engine.fakes import FakeChannel
+from tests.engine.seed import place, statuses
+from tests.support.polling import until
+from varsel.store.database import Database
+from varsel.store.ids import uuid7
+
+
+async def leave_behind(database: Database, *, heartbeat: timedelta) -> UUID:
+    """An incarnation with a silence of `heartbeat`."""
+    gone = uuid7()
+    await database.execute(
+        "insert into worker (id, host, pid, heartbeat_at) values ($1, 'gone', 1, clock_timestamp() - $2::interval)",
+        gone,
+        heartbeat,
+    )
+    return gone
+
+
+async def is_taken(database: Database, order: UUID) -> bool:
+    return await statuses(database, order) == ["Succeeded"]
+
+
+async def test_an_order_leased_by_a_dead_worker_is_free_again(
+    database: Database, make_worker: MakeWorker
+) -> None:
+    gone = await leave_behind(database, heartbeat=timedelta(seconds=5))
+    order = await place(database, "x@example.org", requested_at=NOON)
+    await database.execute(
+        "update due set owner = $1, lease_until = clock_timestamp() + interval '1 hour'", gone
+    )
+    await database.execute("update orders set state = 'Processing'")
+    await make_worker()
+    await until(lambda: is_taken(database, order))
+    assert await database.fetchval("select count(*) from worker where id = $1", gone) == 0
+
+
+async def test_a_lapsed_lease_is_free_again(database: Database, make_worker: MakeWorker) -> None:
+    silent = await leave_behind(database, heartbeat=timedelta(hours=-1))  # its heart beats on and on
+    order = await place(database, "x@example.org", requested_at=NOON)
+    await database.execute(
+        "update due set owner = $1, lease_until = clock_timestamp() - interval '1 second'", silent
+    )
+    await make_worker()
+    await until(lambda: is_taken(database, order))
+
+
+async def test_a_handoff_of_a_dead_worker_is_unknown_then_sent_again(
+    database: Database, make_worker: MakeWorker
+) -> None:
+    channel = FakeChannel()
+    channel.gate.clear()
+    await make_worker(channel, unknown_settle_seconds=0)
+    order = await place(database, "x@example.org", requested_at=NOON)
+    await until(lambda: channel.at_gate)
+    # The first worker is taken for dead although it lives: its late answer must change nothing that was settled.
+    second = FakeChannel()
+    await make_worker(second, unknown_settle_seconds=0)
+    await database.execute(
+        "update handoff set worker = $1", await leave_behind(database, heartbeat=timedelta(seconds=9))
+    )
+    await until(lambda: second.handed or len(channel.handed) > 1)
+    channel.gate.set()
+    await until(lambda: is_taken(database, order))
+    rows = await database.fetch("select outcome, settled_by from attempt order by number")
+    assert [tuple(row) for row in rows] == [("unknown", "resend"), ("accepted", None)]
+
+
+async def test_a_stopping_worker_gives_back_what_it_holds(
+    database: Database, make_worker: MakeWorker
+) -> None:
+    channel = FakeChannel(slots=2)
+    channel.gate.clear()
+    worker = await make_worker(channel, stop_seconds=0.2)
+    order = await place(database, *(f"u{n}@example.org" for n in range(600)), requested_at=NOON)
+    await until(lambda: channel.at_gate >= 2)
+    await worker.stop()
+    assert await database.fetchval("select count(*) from ready where owner is not null") == 0
+    assert await database.fetchval("select count(*) from worker") == 0
+    open_ones = await database.fetch("select unknown_at from handoff")
+    assert open_ones
+    assert all(row[0] is not None for row in open_ones)
+    number = len(open_ones)
+    assert await database.fetchval("select count(*) from ready") == 600 - number
+    other = FakeChannel()
+    await make_worker(other, unknown_settle_seconds=0)
+
+    async def all_taken() -> bool:
+        return set(await statuses(database, order)) == {"Succeeded"}
+
+    await database.execute("update handoff set settle_at = clock_timestamp()")
+    await until(all_taken, 20)
+    assert len(other.handed) == 600
+
+
+async def test_a_stopping_worker_waits_for_answers(database: Database, make_worker: MakeWorker) -> None:
+    channel = FakeChannel()
+    channel.gate.clear()
+    worker = await make_worker(channel, stop_seconds=10)
+    order = await place(database, "x@example.org", requested_at=NOON)
+    await until(lambda: channel.at_gate)
+    channel.gate.set()
+    await worker.stop()
+    assert await statuses(database, order) == ["Succeeded"]
+    assert await database.fetchval("select count(*) from handoff") == 0
