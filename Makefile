@@ -58,7 +58,7 @@ schema: dev ## Write src/varsel/store/schema.sql from the migrations
 	@exec $(PY) -m varsel.store.schema
 
 docs: dev ## Write the generated pages of docs/reference
-	@exec $(PY) -m varsel.cli.main settings --markdown --output docs/reference/settings.md
+	@exec $(PY) -m varsel.cli.pages docs/reference
 
 lock: dev ## Resolve the requirements anew
 	@command -v uv >/dev/null || $(PY) -m pip install --quiet uv

@@ -119,7 +119,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
         "settings",
         "varsel.cli.settings_table:settings",
         "List every setting with its type, its default and one sentence.",
-        ("varsel settings", "varsel settings --markdown"),
+        ("varsel settings",),
     ),
 )
 

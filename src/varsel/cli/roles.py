@@ -193,7 +193,14 @@ async def _api(base: Base, stack: contextlib.AsyncExitStack) -> list[Bound]:
         registers=BuiltinRegisters(base.database, sandbox=base.sandbox),
     )
     stack.push_async_callback(orders.close)
-    review = await ReviewRoom.open(base.settings, base.database, listener=base.listener)
+    review = await ReviewRoom.open(
+        base.settings,
+        base.database,
+        base.calendar,
+        base.master_key,
+        registers=BuiltinRegisters(base.database, sandbox=base.sandbox),
+        listener=base.listener,
+    )
     stack.push_async_callback(review.close)
     delivery = await DeliveryRoom.open(base.settings, base.database, base.calendar, base.machine)
     return [*orders.bound, *review.bound, *delivery.bound]
