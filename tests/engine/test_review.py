@@ -11,14 +11,19 @@ from uuid import UUID
 import pytest
 
 from tests.support.polling import until
+from varsel.recipients.registers import BuiltinRegisters
 from varsel.review.feed import FeedReader
+from varsel.review.log import LogReader
 from varsel.review.query import FeedQuery, feed_query, wait_seconds
 from varsel.review.routes import Routes
+from varsel.review.search import Search
+from varsel.runtime.clock import ManualClock
 from varsel.runtime.endpoints import Call, Caller
 from varsel.runtime.errors import CodedProblem, EmptyProblem, ValidationProblem
 from varsel.runtime.trace import Trace
 from varsel.store.database import Database, Listener
 from varsel.store.ids import uuid7
+from varsel.store.secrets import MasterKey
 
 NOW = datetime(2031, 3, 14, 8, 0, 41, 500_000, tzinfo=UTC)
 
@@ -77,7 +82,16 @@ async def add_entries(database: Database, creator: str, *numbers: int) -> None:
 
 
 def routes(database: Database, listener: Listener | None = None) -> Routes:
-    return Routes(database, FeedReader(database, listener), 500)
+    master_key, registers = MasterKey(bytes(32)), BuiltinRegisters(database, sandbox=True)
+    return Routes(
+        database,
+        ManualClock(NOW),
+        FeedReader(database, listener),
+        LogReader(database, master_key, registers, builtin=True),
+        Search(database, master_key),
+        base_url="https://varsel.example.org",
+        largest_page=500,
+    )
 
 
 async def test_api_2_15_shipment_lists_email_before_sms(database: Database) -> None:

@@ -1,0 +1,79 @@
+"""Orders as the v1 endpoints show them (docs/reference/notifications-api.md 2.4, 2.5) and the receipts of chains."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+from uuid import UUID
+
+from varsel.review.wire import EmailTemplate, Order, OrderLinks, OrderList, OrderRecipient, SmsTemplate
+from varsel.runtime.problems import pretty
+from varsel.runtime.times import wire_time
+from varsel.store import content as contents
+from varsel.store import queries
+from varsel.store.content import OrderContent, Recipient
+from varsel.store.database import Database
+from varsel.store.order_status import order_url
+
+_sql = queries.load("varsel.review")
+
+#: Bytes of stored settings beyond which an answer is made in a thread, so that the event loop goes on.
+LARGE: Final = 100_000
+
+
+def _recipient(recipient: Recipient) -> OrderRecipient:
+    return OrderRecipient(recipient.email, recipient.mobile, recipient.organization, recipient.person)
+
+
+def shown(row: Any, base_url: str) -> Order:
+    """The v1 shape of an order; without what retention has erased."""
+    stored = row["content"]
+    settings = contents.decode(stored) if stored is not None else OrderContent(recipients=())
+    url = order_url(base_url, row["id"])
+    email, sms = settings.email, settings.sms
+    return Order(
+        id=str(row["id"]),
+        senders_reference=row["senders_reference"],
+        requested_send_time=wire_time(row["requested_at"]),
+        creator=row["creator"],
+        created=wire_time(row["created_at"]),
+        notification_channel=row["channel"],
+        ignore_reservation=settings.ignore_reservation,
+        resource_id=row["resource_id"],
+        resource_action=row["resource_action"],
+        recipients=[_recipient(recipient) for recipient in settings.recipients],
+        condition_endpoint=settings.condition_endpoint,
+        email_template=None
+        if email is None
+        else EmailTemplate(email.sender, email.subject, email.body, "Html" if email.html else "Plain"),
+        sms_template=None if sms is None else SmsTemplate(sms.body, sms.sender),
+        links=OrderLinks(url, url + "/status"),
+    )
+
+
+async def order(database: Database, order_id: UUID, creator: str, base_url: str) -> bytes | None:
+    """The answer of 2.4; None when the creator has no such order."""
+    row = await database.fetchrow(_sql.order_by_id, order_id, creator)
+    if row is None:
+        return None
+    if len(row["content"] or b"") < LARGE:
+        return pretty(shown(row, base_url))
+    return await asyncio.to_thread(lambda: pretty(shown(row, base_url)))
+
+
+async def orders(database: Database, reference: str, creator: str, base_url: str) -> bytes:
+    """The answer of 2.5: every order of the creator with that reference, oldest first."""
+    rows = await database.fetch(_sql.orders_by_reference, creator, reference)
+
+    def answer() -> bytes:
+        return pretty(OrderList(len(rows), [shown(row, base_url) for row in rows]))
+
+    if sum(len(row["content"] or b"") for row in rows) < LARGE:
+        return answer()
+    return await asyncio.to_thread(answer)
+
+
+async def chain(database: Database, chain_id: UUID, creator: str) -> bytes | None:
+    """The receipt that the creator got for a chain, byte for byte; None when it has no such chain."""
+    receipt: bytes | None = await database.fetchval(_sql.chain_receipt, chain_id, creator)
+    return receipt

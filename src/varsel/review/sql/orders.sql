@@ -1,0 +1,28 @@
+-- name: order_by_id
+-- An order of a creator with its settings, for its v1 shape.
+select o.id, o.creator, o.senders_reference, o.requested_at, o.created_at, o.channel, o.resource_id, o.resource_action, c.content
+from orders o left join order_content c on c.order_id = $1
+where o.id = $1 and o.creator = $2 and o.state <> 'Void';
+
+-- name: orders_by_reference
+-- Every order of a creator with a reference; the hash is what the index holds.
+select o.id, o.creator, o.senders_reference, o.requested_at, o.created_at, o.channel, o.resource_id, o.resource_action, c.content
+from orders o left join order_content c on c.order_id = o.id
+where o.creator = $1 and hashtextextended(o.senders_reference, 0) = hashtextextended($2, 0) and o.senders_reference = $2
+    and o.state <> 'Void'
+order by o.id;
+
+-- name: order_line
+-- What a list of results says of its order.
+select id, senders_reference from orders where id = $1 and creator = $2 and state <> 'Void';
+
+-- name: results
+-- The messages of an order on one channel, in planned order.
+select id, recipient_kind, recipient, address, status, status_at
+from notification
+where order_id = $1 and channel = $2
+order by position;
+
+-- name: chain_receipt
+-- The receipt of a chain, as it was first given to its creator.
+select receipt from idempotency where chain_id = $1 and creator = $2;
