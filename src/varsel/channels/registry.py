@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 
+from varsel.channels.email.acs import AcsChannel, AcsEndpoint
+from varsel.channels.email.acs_rest import AccessKey, AccessKeyError
 from varsel.channels.email.bounces import ReturnAddress
 from varsel.channels.email.connect import SmtpEndpoint, Tls
 from varsel.channels.email.smtp import Sign, SmtpChannel
@@ -18,6 +21,7 @@ _SMTP: dict[str, tuple[Tls, int]] = {
     "smtp+starttls": ("starttls", 587),
     "smtps": ("implicit", 465),
 }
+_ACS = {"acs": ("https", 443), "acs+http": ("http", 80)}
 _LINK = {"link+https": ("https", 443), "link+http": ("http", 80)}
 
 
@@ -40,11 +44,16 @@ def open_channels(
     `now` is the calendar (Date headers), `wall` the machine clock (HTTP dates). No connection is made yet, so a
     provider that is down stops nothing. Raises ProviderUrlError, one sentence without secrets.
 
-    Options in the query of a URL: SMTP takes `connections=1..32` and `ca_file=PATH`, LINK takes `slots=1..32` and
-    `batch=1..32`.
+    Options in the query of a URL: SMTP takes `connections=1..32` and `ca_file=PATH`, ACS needs `key_file=PATH` and takes
+    `slots=1..32`, LINK takes `slots=1..32` and `batch=1..32`.
     """
     channels: list[Channel] = []
     for text in email_urls.split():
+        if text.partition("://")[0].lower() in _ACS:
+            url = read_provider_url(text, frozenset({"key_file", "slots"}))
+            slots = whole_number(url, "slots", 16, 1, MOST_OPEN_HANDOFFS)
+            channels.append(AcsChannel(_acs_endpoint(url), wall or now, slots=slots))
+            continue
         url = read_provider_url(text, frozenset({"connections", "ca_file"}))
         channels.append(
             SmtpChannel(
@@ -78,7 +87,7 @@ def open_channels(
 
 def _smtp_endpoint(url: ProviderUrl) -> SmtpEndpoint:
     if url.scheme not in _SMTP:
-        known = ", ".join(f"{scheme}://" for scheme in _SMTP)
+        known = ", ".join(f"{scheme}://" for scheme in (*_SMTP, *_ACS))
         raise ProviderUrlError(
             f"The e-mail provider for {url.shown_host} has an unknown scheme; known are {known}."
         )
@@ -90,6 +99,26 @@ def _smtp_endpoint(url: ProviderUrl) -> SmtpEndpoint:
     return SmtpEndpoint(
         url.host, url.port or port, tls, url.user, url.password, url.options.get("ca_file", "")
     )
+
+
+def _acs_endpoint(url: ProviderUrl) -> AcsEndpoint:
+    if url.path not in ("", "/") or url.user:
+        raise ProviderUrlError(
+            f"The e-mail provider URL for {url.shown_host} takes no path and no user; its key stands in key_file."
+        )
+    path = url.options.get("key_file", "")
+    if not path:
+        raise ProviderUrlError(f"The e-mail provider URL for {url.shown_host} needs ?key_file=PATH.")
+    try:
+        key = AccessKey.read(Path(path).read_text("ascii"))
+    except (OSError, UnicodeDecodeError, AccessKeyError):
+        raise ProviderUrlError(
+            f"The key file of the e-mail provider {url.shown_host} cannot be read, or holds no access key."
+        ) from None
+    scheme, port = _ACS[url.scheme]
+    address = f"{url.shown_host}:{url.port or port}"
+    shown = url.shown_host if (url.port or port) == port else address
+    return AcsEndpoint(f"{scheme}://{shown}", f"acs:{address}", key)
 
 
 def _link_endpoint(url: ProviderUrl) -> LinkEndpoint:

@@ -25,8 +25,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from types import SimpleNamespace
 from typing import Literal
 from uuid import UUID
@@ -46,6 +45,7 @@ from varsel.channels.model import (
     Temporary,
     Unknown,
 )
+from varsel.channels.retry_after import retry_after
 from varsel.channels.sms.parts import LINK, PartLimits, truncate
 from varsel.channels.sms.pswin import (
     AnswerError,
@@ -262,26 +262,16 @@ class LinkChannel:
         code = f"HTTP {status}"
         if status in (429, 503):
             return Temporary(
-                self._retry_after(headers["retry-after"]), code, "the gateway asks to wait", "provider"
+                retry_after(headers["retry-after"], self._wall() if self._wall else None),
+                code,
+                "the gateway asks to wait",
+                "provider",
             )
         if status >= 500:
             return Unknown(f"the gateway answered {status}")
         if status in _SPLIT:
             return Temporary(None, code, "the gateway could not read the request", "message")
         return Temporary(None, code, "the gateway refused the request", "provider")
-
-    def _retry_after(self, value: str) -> float | None:
-        """Seconds, or an HTTP date; None when it says nothing that can be read (RFC 9110 10.2.3)."""
-        if value.isascii() and value.strip().isdigit():
-            return float(value)
-        if self._wall is None or not value:
-            return None
-        try:
-            moment = parsedate_to_datetime(value)
-        except ValueError:
-            return None
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return max(0.0, (moment - self._wall()).total_seconds())
 
 
 async def _mark_written(
