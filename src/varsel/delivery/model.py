@@ -117,6 +117,10 @@ class Ended:
 
 
 DSN: Final = "dsn"
+ACS: Final = "acs"
+
+FIRST_POLL: Final = timedelta(seconds=8)
+"""After which a provider that decides later is first asked (docs/reference/delivery.md 7.7)."""
 
 
 def reference_family(provider: str) -> str:

@@ -15,7 +15,7 @@ from varsel.channels.model import Accepted, Message, Outcome, Permanent, Tempora
 from varsel.delivery.backoff import message_pause, provider_pause
 from varsel.delivery.ending import Concluded, conclude, lock_orders, passed
 from varsel.delivery.handoff import Handoffs
-from varsel.delivery.model import DSN, Ended, Parcel, reference_family
+from varsel.delivery.model import ACS, DSN, FIRST_POLL, Ended, Parcel, reference_family
 from varsel.delivery.transact import in_halves, transact
 from varsel.runtime.clock import Calendar
 from varsel.runtime.errors import DatabaseUnavailable
@@ -49,13 +49,24 @@ class UnknownRules:
             pause if settings.sms_unknown == "resend" else None,
         )
 
-    def pause(self, channel: str) -> timedelta | None:
+    def pause(self, channel: str, provider: str) -> timedelta | None:
+        """None also where the provider can be asked: then its answer settles, not the clock."""
+        if reference_family(provider) == ACS:
+            return None
         return self.email if channel == "Email" else self.sms
 
 
 def clean(text: str, most: int = 300) -> str:
     """A provider's words as the database takes them."""
     return text.replace("\x00", " ")[:most]
+
+
+def _evidence_key(parcel: Parcel) -> tuple[str, str]:
+    """Family and reference by which a report finds a message although no answer of its provider was read."""
+    family = reference_family(parcel.provider)
+    if family == ACS:
+        return ACS, str(parcel.attempt_id)
+    return (DSN, parcel.notification_id.hex) if family == DSN else ("", "")
 
 
 class Outcomes:
@@ -163,7 +174,12 @@ class Outcomes:
             error=type(error).__name__,
         )
         await self._database.execute(
-            _sql.doubt, [parcel.attempt_id], [""], [self._unknown.pause(parcel.channel)], [""], [""]
+            _sql.doubt,
+            [parcel.attempt_id],
+            [""],
+            [self._unknown.pause(parcel.channel, parcel.provider)],
+            [""],
+            [""],
         )
 
     async def _store(self, batch: Sequence[Settled]) -> None:
@@ -245,6 +261,7 @@ class Outcomes:
                     for (parcel, _), family in zip(accepted, families, strict=True)
                 ],
                 now,
+                [FIRST_POLL if family == ACS else None for family in families],
             )
         )
 
@@ -280,15 +297,12 @@ class Outcomes:
             )
 
     async def _doubt(self, connection: Connection, doubted: Sequence[tuple[Parcel, Unknown]]) -> None:
-        keys = [
-            (DSN, parcel.notification_id.hex) if parcel.channel == "Email" else ("", "")
-            for parcel, _ in doubted
-        ]
+        keys = [_evidence_key(parcel) for parcel, _ in doubted]
         await connection.execute(
             _sql.doubt,
             [parcel.attempt_id for parcel, _ in doubted],
             [clean(outcome.detail) for _, outcome in doubted],
-            [self._unknown.pause(parcel.channel) for parcel, _ in doubted],
+            [self._unknown.pause(parcel.channel, parcel.provider) for parcel, _ in doubted],
             [family for family, _ in keys],
             [key for _, key in keys],
         )

@@ -28,6 +28,7 @@ from varsel.delivery.handoff import Handoffs
 from varsel.delivery.model import LANE_INSTANT, LANE_ORDINARY, LEASE, RENEW_SECONDS, Kind, Parcel
 from varsel.delivery.outcome import Outcomes
 from varsel.delivery.pauses import Providers
+from varsel.delivery.polling import Poller, polled
 from varsel.delivery.reaper import DEAD_AFTER, Reaper
 from varsel.delivery.reports import Matcher, ReportStore, give_up
 from varsel.delivery.resolving import RegisterResolver
@@ -151,6 +152,21 @@ class Worker:
         self._reaper = Reaper(
             database, calendar, machine, settings, finished=self._finished, ready=self._look_ready
         )
+        asked = polled(channels)
+        self._poller = (
+            Poller(
+                database,
+                calendar,
+                machine,
+                settings,
+                asked,
+                taken=self._early,
+                missed=lambda: self._wakes["reap"].set(),
+            )
+            if asked
+            else None
+        )
+        self._poll_task: asyncio.Task[None] | None = None
         self._wakes = {name: asyncio.Event() for name in ("due", "feed", "report", "reap")}
         for topic, callback in (
             ("due", self._wakes["due"].set),
@@ -179,6 +195,8 @@ class Worker:
             create(self._loop("reap", self._reap, lambda: None), name="varsel-reap"),
             create(self._renewals(), name="varsel-renew"),
         ]
+        if self._poller is not None:
+            self._poll_task = create(self._poller.run(), name="varsel-poll")
         self._dispatch_tasks = [create(dispatcher.run()) for dispatcher in self._dispatchers.values()]
 
     async def stop(self) -> None:
@@ -203,7 +221,7 @@ class Worker:
         # Renewals sleep long; the other loops end by themselves after the round they are in.
         *rounds, renewals = self._tasks
         await asyncio.wait(rounds, timeout=5)
-        for task in (*rounds, renewals, *self._dispatch_tasks, self._pulse_task):
+        for task in (*rounds, renewals, *self._dispatch_tasks, self._poll_task, self._pulse_task):
             if task is not None:
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):

@@ -1,11 +1,12 @@
 -- name: accept
 -- Messages that providers took: attempt, reference, status, and the wait for the final word. A handoff that was settled meanwhile
 -- leaves only its reference, by which the reports will still find the message. Family 'dsn' is e-mail whose bounces name the
--- notification itself; without one it becomes Delivered at the end of its wait. Answers whether a report about them waits already.
+-- notification itself; without one it becomes Delivered at the end of its wait. A provider that decides later is asked after $9, and
+-- until then the message is still on its way. Answers whether a report about them waits already.
 with w as (
     select *, case family when 'dsn' then replace(notification_id::text, '-', '') else reference end as key
-    from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::timestamptz[])
-        as w (attempt_id, order_id, notification_id, family, reference, evidence, until)
+    from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $9::interval[])
+        as w (attempt_id, order_id, notification_id, family, reference, evidence, until, ask_after)
 ), ended as (
     delete from handoff h using w where h.attempt_id = w.attempt_id
     returning h.attempt_id, h.number, h.provider, h.channel, h.begun_at
@@ -17,14 +18,16 @@ with w as (
     insert into provider_reference (provider, reference, order_id, notification_id)
     select family, key, order_id, notification_id from w where key <> '' on conflict do nothing
 ), moved as (
-    update notification n set status = case e.channel when 'Email' then 'Succeeded' else 'Accepted' end, rank = 20, status_at = $8,
-        reference = nullif(w.reference, ''), provider = e.provider
+    update notification n set reference = nullif(w.reference, ''), provider = e.provider, status_at = $8,
+        status = case when w.ask_after is not null then 'Sending' when e.channel = 'Email' then 'Succeeded' else 'Accepted' end,
+        rank = case when w.ask_after is null then 20 else 10 end
     from w join ended e on e.attempt_id = w.attempt_id
     where n.order_id = w.order_id and n.id = w.notification_id and n.rank < 20
-    returning n.order_id, n.id, n.channel, n.provider, n.reference, w.until, w.family
+    returning n.order_id, n.id, n.channel, n.provider, n.reference, w.until, w.family, w.ask_after
 ), waits as (
-    insert into awaiting (notification_id, order_id, channel, until, then_status, provider, reference)
-    select id, order_id, channel, until, case family when 'dsn' then 'Delivered' else 'Failed_TTL' end, provider, reference
+    insert into awaiting (notification_id, order_id, channel, until, then_status, provider, reference, poll_at)
+    select id, order_id, channel, until, case family when 'dsn' then 'Delivered' else 'Failed_TTL' end, provider, reference,
+        clock_timestamp() + ask_after
     from moved
     on conflict (notification_id) do nothing
 )

@@ -44,16 +44,20 @@ on conflict (provider) do update set paused_until = greatest(provider_state.paus
 select id from worker where heartbeat_at < clock_timestamp() - $1::interval for update skip locked;
 
 -- name: doubt_of_workers
--- Open handoffs of incarnations $1, or of none that is registered, cannot be known; e-mail is settled after $2, SMS after $3.
+-- Open handoffs of incarnations $1, or of none that is registered, cannot be known; e-mail is settled after $2, SMS after $3, and
+-- where the provider can be asked its answer settles.
 update handoff h set unknown_at = clock_timestamp(), worker = '00000000-0000-0000-0000-000000000000',
-    settle_at = clock_timestamp() + case when h.channel = 'Email' then $2::interval else $3::interval end
+    settle_at = clock_timestamp() + case when h.provider like 'acs:%' then null when h.channel = 'Email' then $2::interval
+        else $3::interval end
 where h.unknown_at is null and (h.worker = any($1::uuid[]) or not exists (select from worker v where v.id = h.worker))
 returning h.notification_id;
 
 -- name: doubt_references
--- The notification id is known to bounce mail also when no answer of the provider is.
+-- The notification id is known to bounce mail, and the attempt id to operations, also when no answer of the provider is.
 insert into provider_reference (provider, reference, order_id, notification_id)
-select 'dsn', replace(h.notification_id::text, '-', ''), h.order_id, h.notification_id from handoff h
+select case when h.provider like 'acs:%' then 'acs' else 'dsn' end,
+    case when h.provider like 'acs:%' then h.attempt_id::text else replace(h.notification_id::text, '-', '') end,
+    h.order_id, h.notification_id from handoff h
 where h.notification_id = any($1::uuid[]) and h.channel = 'Email'
 on conflict do nothing;
 

@@ -1,0 +1,259 @@
+"""Orders that ask somebody: send conditions and registers (docs/reference/delivery.md 3, 5, 13 no. 11 to 15)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from tests.engine.conftest import NOON, Days, MakeWorker
+from tests.engine.fakes import FakeChannel
+from tests.engine.seed import EMAIL, fed, place, state, statuses
+from tests.support.polling import until
+from varsel.recipients.registers import BuiltinRegisters
+from varsel.runtime.errors import RegisterUnavailable
+from varsel.store.content import Recipient
+from varsel.store.database import Database
+
+URL = "https://condition.example/17"
+
+
+class Outbound:
+    """Answers in turn; an exception is raised."""
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers = list(answers)
+        self.asked: list[str] = []
+        self.tokens: list[str | None] = []
+
+    async def get(self, url: str, *, timeout: float, max_bytes: int, token: str | None = None) -> Any:
+        self.asked.append(url)
+        self.tokens.append(token)
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        status, body = answer
+        return SimpleNamespace(status=status, body=body)
+
+
+YES = (200, b'{"sendNotification": true}')
+NO = (200, b'{"sendNotification": false}')
+INCONCLUSIVE = [
+    (404, b""),
+    (200, b""),
+    (200, b"nonsense"),
+    (200, b'{"SendNotification": true}'),
+    (200, b'{"sendNotification": null}'),
+    (200, b'{"sendNotification": "true"}'),
+    (302, b'{"sendNotification": true}'),
+    OSError("no"),
+    TimeoutError(),
+]
+
+
+def becomes(database: Database, order: UUID, wanted: str) -> Callable[[], Any]:
+    async def ask() -> bool:
+        return await state(database, order) == wanted
+
+    return ask
+
+
+async def waits_again(database: Database) -> bool:
+    return bool(await database.fetchval("select asked from due where owner is null"))
+
+
+async def test_a_condition_that_holds_lets_the_order_go(database: Database, make_worker: MakeWorker) -> None:
+    channel, outbound = FakeChannel(), Outbound(YES)
+    await make_worker(channel, outbound=outbound)
+    order = await place(database, "x@example.org", requested_at=NOON, condition_endpoint=URL)
+    await until(becomes(database, order, "Processed"))
+    await until(lambda: channel.handed)
+    assert outbound.asked == [URL]
+    assert outbound.tokens == [None]
+
+
+async def test_a_condition_that_does_not_hold_ends_it(database: Database, make_worker: MakeWorker) -> None:
+    channel = FakeChannel()
+    await make_worker(channel, outbound=Outbound(NO))
+    order = await place(database, "x@example.org", requested_at=NOON, condition_endpoint=URL)
+    await until(lambda: fed(database))
+    assert await state(database, order) == "SendConditionNotMet"
+    assert b'"recipients": [],' in await database.fetchval("select entry from feed")
+    assert channel.handed == []
+    assert await database.fetchval("select count(*) from due") == 0
+
+
+@pytest.mark.parametrize("answer", INCONCLUSIVE, ids=str)
+async def test_twice_inconclusive_sends(
+    database: Database, days: Days, make_worker: MakeWorker, answer: Any
+) -> None:
+    channel, outbound = FakeChannel(), Outbound(answer, answer)
+    await make_worker(channel, outbound=outbound)
+    order = await place(database, "x@example.org", requested_at=NOON, condition_endpoint=URL)
+    await until(lambda: waits_again(database))
+    assert await state(database, order) == "Registered"
+    assert channel.handed == []
+    days.advance(seconds=61)
+    await until(lambda: channel.handed)
+    assert len(outbound.asked) == 2
+
+
+async def test_inconclusive_then_no_ends(database: Database, days: Days, make_worker: MakeWorker) -> None:
+    await make_worker(outbound=Outbound(OSError("no"), NO))
+    order = await place(database, "x@example.org", requested_at=NOON, condition_endpoint=URL)
+    await until(lambda: waits_again(database))
+    days.advance(seconds=61)
+    await until(becomes(database, order, "SendConditionNotMet"))
+
+
+async def contacts(database: Database) -> None:
+    await database.execute(
+        "insert into contact_person (pid, name, email, mobile, reserved) values "
+        "('17913949999', 'Kari <Nordmann>', 'kari@example.org', '99999999', false), "
+        "('17913949998', 'Ola', 'ola@example.org', null, true), ('17913949997', 'Per', null, null, false)"
+    )
+    await database.execute(
+        "insert into contact_organization (number, name, emails, mobiles) values "
+        "('313997901', 'Firma AS', array['post@firma.example', 'POST@firma.example'], array['40000001'])"
+    )
+    await database.execute(
+        "insert into contact_user (number, position, pid, email, mobile, resources) values "
+        "('313997901', 0, '17913949999', 'kari@firma.example', null, array['skjema']), "
+        "('313997901', 1, '17913949998', 'ola@firma.example', null, array['annet'])"
+    )
+
+
+async def sent(
+    database: Database, make_worker: MakeWorker, channel: str, *people: Recipient, **content: Any
+) -> Any:
+    await contacts(database)
+    email, sms = FakeChannel(), FakeChannel("Sms", "link:fake:80")
+    await make_worker(email, sms, registers=BuiltinRegisters(database, sandbox=False))
+    order = await place(database, *people, requested_at=NOON, channel=channel, **content)
+
+    async def settled() -> bool:
+        found = await statuses(database, order)
+        return bool(found) and not {"New", "Sending"} & set(found)
+
+    await until(settled)
+    return order, email, sms
+
+
+async def test_a_person_is_found_and_named(database: Database, make_worker: MakeWorker) -> None:
+    text = EMAIL.__class__(
+        "noreply@varsel.example", "Til $recipientName$", "<p>$recipientName$$recipientNumber$</p>", True
+    )
+    order, email, sms = await sent(
+        database, make_worker, "EmailPreferred", Recipient(person="17913949999"), email=text
+    )
+    [message] = email.handed
+    assert (message.to, message.subject) == ("kari@example.org", "Til Kari <Nordmann>")
+    assert message.body == "<p>Kari &lt;Nordmann&gt;</p>"
+    assert sms.handed == []
+    row = await database.fetchrow("select recipient, recipient_kind, recipient_key from notification")
+    assert row["recipient"] == "17913949999"
+    assert row["recipient_key"]
+    assert order
+
+
+async def test_a_reserved_person_gets_nothing(database: Database, make_worker: MakeWorker) -> None:
+    order, email, sms = await sent(database, make_worker, "EmailAndSms", Recipient(person="17913949998"))
+    assert await statuses(database, order) == ["Failed_RecipientReserved", "Failed_RecipientReserved"]
+    await until(lambda: fed(database))
+    assert await state(database, order) == "Completed"
+    assert email.handed == sms.handed == []
+
+
+async def test_reservation_can_be_ignored(database: Database, make_worker: MakeWorker) -> None:
+    _, email, _ = await sent(
+        database, make_worker, "Email", Recipient(person="17913949998"), ignore_reservation=True
+    )
+    assert email.to() == ["ola@example.org"]
+
+
+async def test_one_address_missing_of_two(database: Database, make_worker: MakeWorker) -> None:
+    order, email, _ = await sent(
+        database, make_worker, "EmailAndSms", Recipient(person="17913949998"), ignore_reservation=True
+    )
+    assert await statuses(database, order) == ["Succeeded", "Failed_RecipientNotIdentified"]
+    assert email.to() == ["ola@example.org"]
+
+
+async def test_nobody_known_ends_the_order(database: Database, make_worker: MakeWorker) -> None:
+    order, *_ = await sent(database, make_worker, "SmsPreferred", Recipient(person="17913949997"))
+    await until(lambda: fed(database))
+    assert await statuses(database, order) == ["Failed_RecipientNotIdentified"]
+    assert b'"destination": ""' in await database.fetchval("select entry from feed")
+
+
+async def test_only_authorized_users_of_an_organization(database: Database, make_worker: MakeWorker) -> None:
+    await contacts(database)
+    email = FakeChannel()
+    await make_worker(email, registers=BuiltinRegisters(database, sandbox=False))
+    order = await place(database, Recipient(organization="313997901"), requested_at=NOON, channel="Email")
+    await database.execute(
+        "update orders set resource_id = 'urn:altinn:resource:skjema' where id = $1", order
+    )
+    await until(lambda: len(email.handed) >= 2 or fed(database))
+    assert sorted(email.to()) == ["kari@firma.example", "post@firma.example"]
+    assert await database.fetchval("select count(*) from notification") == 2
+
+
+class Broken:
+    """Registers that fail so many times."""
+
+    def __init__(self, inner: BuiltinRegisters, times: int) -> None:
+        self._inner, self.times = inner, times
+
+    def __getattr__(self, name: str) -> Any:
+        async def ask(*args: Any, **kwargs: Any) -> Any:
+            if self.times > 0:
+                self.times -= 1
+                raise RegisterUnavailable
+            return await getattr(self._inner, name)(*args, **kwargs)
+
+        return ask
+
+
+async def tries(database: Database) -> int:
+    return await database.fetchval("select coalesce(max(tries), 0) from due where owner is null")
+
+
+async def test_a_register_that_is_down_delays_its_own_orders_only(
+    database: Database, days: Days, make_worker: MakeWorker
+) -> None:
+    await contacts(database)
+    email = FakeChannel()
+    await make_worker(email, registers=Broken(BuiltinRegisters(database, sandbox=False), 2))
+    await place(database, Recipient(person="17913949999"), requested_at=NOON, channel="Email")
+    await place(database, "direct@example.org", requested_at=NOON)
+    await until(lambda: email.handed)
+    assert email.to() == ["direct@example.org"]
+
+    async def tried(number: int) -> bool:
+        return await tries(database) == number
+
+    await until(lambda: tried(1))
+    days.advance(seconds=61)
+    await until(lambda: tried(2))
+    days.advance(seconds=121)
+    await until(lambda: len(email.handed) == 2)
+
+
+async def test_a_register_that_stays_down_ends_the_order_with_its_life(
+    database: Database, days: Days, make_worker: MakeWorker
+) -> None:
+    await make_worker(registers=Broken(BuiltinRegisters(database, sandbox=False), 10**6))
+    order = await place(database, Recipient(person="17913949999"), requested_at=NOON, channel="Email")
+
+    async def tried() -> bool:
+        return await tries(database) == 1
+
+    await until(tried)
+    days.advance(hours=49)
+    await until(lambda: fed(database))
+    assert await statuses(database, order) == ["Failed_TTL"]
+    assert await state(database, order) == "Completed"
