@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
@@ -13,6 +14,7 @@ from uuid import UUID
 import structlog
 
 from varsel.channels.model import Channel, EmailMessage, Message, SmsMessage
+from varsel.delivery.files import Files
 from varsel.delivery.handoff import Handoffs
 from varsel.delivery.lowwater import LowWater
 from varsel.delivery.model import LEASE, Kind, Parcel
@@ -75,6 +77,7 @@ class Dispatcher:
         outcomes: Outcomes,
         owner: UUID,
         batch: int = BATCH,
+        files: Files | None = None,
     ) -> None:
         self.kind = kind
         self.lane = lane
@@ -85,6 +88,7 @@ class Dispatcher:
         self._outcomes = outcomes
         self._owner = owner
         self._batch = batch
+        self._files = files
         self._contents = Contents(database)
         self._place: LowWater[tuple[datetime, UUID]] = LowWater(machine, (_EPOCH, _NEVER))
         self._held: deque[Parcel] = deque()
@@ -256,7 +260,10 @@ class Dispatcher:
     async def _send(self, channel: Channel, parcels: Sequence[Parcel]) -> None:
         try:
             messages = [self._message(parcel, channel) for parcel in parcels]
-            await channel.send(messages, self._handoffs.intend, self._outcomes.settle)
+            if self._files is not None:
+                messages = await self._with_files(parcels, messages, self._files)
+            if messages:
+                await channel.send(messages, self._handoffs.intend, self._outcomes.settle)
         except asyncio.CancelledError:
             if not self._stopping:
                 raise
@@ -266,6 +273,31 @@ class Dispatcher:
             log.exception("a channel failed", action="delivery.send_failed", provider=channel.name)
         finally:
             self._outcomes.put_back(self._handoffs.dropped(parcels))
+
+    async def _with_files(
+        self, parcels: Sequence[Parcel], messages: Sequence[Message], files: Files
+    ) -> list[Message]:
+        """The messages whose files could be had; the others are settled here, before any intent."""
+        ready: list[Message] = []
+        sizes: list[tuple[Parcel, int]] = []
+        for parcel, message in zip(parcels, messages, strict=True):
+            if not parcel.content.attachments or not isinstance(message, EmailMessage):
+                ready.append(message)
+                continue
+            found = await files.fetch(parcel.content.attachments)
+            if isinstance(found, tuple):
+                ready.append(replace(message, attachments=found))
+                sizes.append((parcel, sum(len(file.content) for file in found)))
+            else:
+                self._outcomes.settle(message, found)
+        if sizes:
+            await self._database.execute(
+                _sql.attachment_sizes,
+                [parcel.order_id for parcel, _ in sizes],
+                [parcel.notification_id for parcel, _ in sizes],
+                [size for _, size in sizes],
+            )
+        return ready
 
     def _message(self, parcel: Parcel, channel: Channel) -> Message:
         attempt_id = uuid7()

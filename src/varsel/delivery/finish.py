@@ -8,8 +8,11 @@ from itertools import groupby
 from typing import Literal
 from uuid import UUID
 
+from msgspec import structs
+
 from varsel.delivery.entry import feed_entry
 from varsel.store import queries
+from varsel.store.content import decode, encode
 from varsel.store.database import Connection
 
 _sql = queries.load("varsel.delivery")
@@ -51,5 +54,21 @@ async def finish(
         )
     if not ending:
         return 0
+    composed = sorted({row["id"] for row in rows if row["kind"] == "Composed"})
+    if composed:
+        await _erase_urls(connection, composed)
     fed = await connection.fetch(_sql.finish, ending, [state] * len(ending), entries, now)
     return len(fed)
+
+
+async def _erase_urls(connection: Connection, order_ids: list[UUID]) -> None:
+    """The addresses of files carry credentials: nobody needs them any more (design 4.1, privacy at rest)."""
+    for row in await connection.fetch(_sql.read_contents, order_ids):
+        try:
+            content = decode(row["content"])
+        except ValueError:
+            continue  # unreadable, so it names no address either
+        bare = tuple(structs.replace(attachment, sealed_url=None) for attachment in content.attachments)
+        await connection.execute(
+            _sql.write_content, row["order_id"], encode(structs.replace(content, attachments=bare))
+        )

@@ -20,12 +20,21 @@ import structlog
 
 from varsel.channels.model import Channel
 from varsel.delivery.conditions import Getter, HttpConditions
-from varsel.delivery.dispatch import Dispatcher
+from varsel.delivery.dispatch import BATCH, Dispatcher
 from varsel.delivery.due import DueOrders, Made, Resolver
 from varsel.delivery.ending import Concluded
 from varsel.delivery.feed import Sequencer
+from varsel.delivery.files import Files
 from varsel.delivery.handoff import Handoffs
-from varsel.delivery.model import LANE_INSTANT, LANE_ORDINARY, LEASE, RENEW_SECONDS, Kind, Parcel
+from varsel.delivery.model import (
+    LANE_COMPOSED,
+    LANE_INSTANT,
+    LANE_ORDINARY,
+    LEASE,
+    RENEW_SECONDS,
+    Kind,
+    Parcel,
+)
 from varsel.delivery.outcome import Outcomes
 from varsel.delivery.pauses import Providers
 from varsel.delivery.polling import Poller, polled
@@ -53,9 +62,11 @@ PARTITIONS_EVERY: Final = 3600.0
 _LANES: Final[tuple[tuple[Kind, int], ...]] = (
     ("Email", LANE_INSTANT),
     ("Email", LANE_ORDINARY),
+    ("Email", LANE_COMPOSED),
     ("Sms", LANE_INSTANT),
     ("Sms", LANE_ORDINARY),
 )
+_COMPOSED_BATCH: Final = 4  # mails with files in one batch: each may hold 25 MB
 
 
 class DeliveryRoom:
@@ -129,6 +140,8 @@ class Worker:
                 handoffs=self._handoffs,
                 outcomes=self._outcomes,
                 owner=self.id,
+                batch=_COMPOSED_BATCH if lane == LANE_COMPOSED else BATCH,
+                files=Files(outbound, master_key) if lane == LANE_COMPOSED else None,
             )
             for kind, lane in _LANES
             if self._providers.has(kind)
@@ -154,17 +167,7 @@ class Worker:
         )
         asked = polled(channels)
         self._poller = (
-            Poller(
-                database,
-                calendar,
-                machine,
-                settings,
-                asked,
-                taken=self._early,
-                missed=lambda: self._wakes["reap"].set(),
-            )
-            if asked
-            else None
+            Poller(database, calendar, machine, settings, asked, early=self._early) if asked else None
         )
         self._poll_task: asyncio.Task[None] | None = None
         self._wakes = {name: asyncio.Event() for name in ("due", "feed", "report", "reap")}

@@ -1,13 +1,16 @@
-"""HTTP of delivery: the gateway's reports (docs/reference/notifications-api.md 2.26.1)."""
+"""HTTP of delivery: reports of the SMS gateway and of the e-mail provider (docs/reference/notifications-api.md 2.26.1, 2.27.2)."""
 
 from __future__ import annotations
 
 from email.message import Message
 from typing import Final
 
+from varsel.channels.email.acs_reports import EventError, read_events
 from varsel.channels.sms.reports import ACKNOWLEDGED, Report, ReportError, read_reports
+from varsel.delivery.model import ACS
 from varsel.delivery.reports import RawReport, ReportStore
 from varsel.runtime.endpoints import Call, Endpoint, Policy, Reply
+from varsel.runtime.problems import pretty
 
 _XML: Final = b"application/xml; charset=utf-8"
 _TEXT: Final = b"text/plain; charset=utf-8"
@@ -27,11 +30,24 @@ ENDPOINTS: Final = (
             "cannot be matched or understood waits for the operator and is no error to the gateway."
         ),
     ),
+    Endpoint(
+        "POST",
+        "/notifications/email/api/v1/reports",
+        "email_reports",
+        Policy.EMAIL_REPORT,
+        "Delivery reports of the e-mail provider",
+        responses={200: None, 400: None},
+        problems=(401,),
+        description=(
+            "Events of Azure Event Grid, one or a list, in its own schema or as CloudEvents; the handshake of a new subscription "
+            "is answered. Every event is stored as it came before the answer."
+        ),
+    ),
 )
 
 
 class DeliveryRoutes:
-    """Answers the gateway as soon as its reports are on disk."""
+    """Answers providers as soon as their reports are on disk."""
 
     def __init__(self, store: ReportStore) -> None:
         self._store = store
@@ -50,6 +66,23 @@ class DeliveryRoutes:
             return Reply(error.status, str(error).encode(), content_type=_TEXT)
         await self._store.store([_raw(report) for report in reports])
         return Reply(200, ACKNOWLEDGED, content_type=_XML)
+
+    async def email_reports(self, call: Call) -> Reply:
+        """200, with the code of the handshake when one was sent; 400 with a sentence when the body holds no events."""
+        try:
+            events = read_events(call.body)
+        except EventError as error:
+            await self._store.store([RawReport(ACS, None, None, None, call.body, reason="MALFORMED")])
+            return Reply(400, str(error).encode(), content_type=_TEXT)
+        await self._store.store(
+            [
+                RawReport(ACS, one.operation_id, one.word, one.result, one.raw, reason=one.reason)
+                for one in events.reports
+            ]
+        )
+        if events.validation is not None:
+            return Reply(200, pretty({"validationResponse": events.validation}))
+        return Reply(200, content_type=None)
 
 
 def _raw(report: Report) -> RawReport:

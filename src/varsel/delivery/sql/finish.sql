@@ -37,3 +37,7 @@ with w as (
     delete from due where order_id = any($1::uuid[])
 )
 select order_id from first;
+
+-- name: write_content
+-- The stored content of one order, anew.
+update order_content set content = $2 where order_id = $1;

@@ -21,6 +21,12 @@ from unnest($1::uuid[], $2::uuid[]) as w (order_id, id) join notification n on n
 -- The stored content of orders.
 select c.order_id, c.content from unnest($1::uuid[]) as w (id) join order_content c on c.order_id = w.id;
 
+-- name: attachment_sizes
+-- How many octets of files messages $2 of orders $1 carry.
+update notification n set attachment_bytes = w.octets
+from unnest($1::uuid[], $2::uuid[], $3::bigint[]) as w (order_id, id, octets)
+where n.order_id = w.order_id and n.id = w.id;
+
 -- name: renew_ready
 -- Go on holding messages $1 of owner $2.
 update ready set lease_until = clock_timestamp() + $3::interval where notification_id = any($1::uuid[]) and owner = $2;
