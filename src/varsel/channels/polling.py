@@ -41,10 +41,6 @@ class Polled(Protocol):
     def name(self) -> str:
         """As `Channel.name`."""
 
-    @property
-    def first_poll(self) -> float:
-        """Seconds after acceptance until the first question."""
-
     async def stand(self, reference: str) -> Standing:
         """Where the message with this reference stands. The reference of an attempt is its id, so that a message can be
         asked about also when no answer to its submission was read.

@@ -23,6 +23,7 @@ class Policy(StrEnum):
     PERSON = "person"  # an end user's Altinn token (notification log)
     METRICS_KEY = "metrics-key"  # header X-API-Key
     SMS_REPORT = "sms-report"  # Basic credentials of the gateway
+    EMAIL_REPORT = "email-report"  # shared secret of the e-mail provider's events
     INTERNAL = "internal"  # the internal listener, or the sandbox
     OPEN = "open"
 

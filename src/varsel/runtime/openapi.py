@@ -45,6 +45,18 @@ _SCHEMES: Final[Mapping[str, dict[str, Any]]] = {
         "scheme": "basic",
         "description": "User name and password of the SMS gateway's delivery reports.",
     },
+    "events": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-Varsel-Report-Secret",
+        "description": "Shared secret of the e-mail provider's delivery reports.",
+    },
+    "eventsQuery": {
+        "type": "apiKey",
+        "in": "query",
+        "name": "code",
+        "description": "The same secret, for senders of events that can set no header.",
+    },
     "internal": {
         "type": "apiKey",
         "in": "header",
@@ -61,6 +73,7 @@ _SECURITY: Final[Mapping[Policy, list[dict[str, list[str]]]]] = {
     Policy.PERSON: [{"bearer": []}],
     Policy.METRICS_KEY: [{"metricsKey": []}],
     Policy.SMS_REPORT: [{"gateway": []}],
+    Policy.EMAIL_REPORT: [{"events": []}, {"eventsQuery": []}],
     Policy.INTERNAL: [{"internal": []}, {}],
     Policy.OPEN: [],
 }

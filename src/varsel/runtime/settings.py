@@ -126,6 +126,12 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "",
         "Password of the gateway's delivery reports; no default outside the sandbox.",
     ),
+    Setting(
+        "email_report_secret",
+        "secret",
+        "",
+        "Shared secret of the e-mail provider's delivery reports (header X-Varsel-Report-Secret, or code in the query); empty refuses them.",
+    ),
     Setting("sandbox_real_sending", "flag", False, "Lets a sandbox use providers beyond loopback."),
     Setting(
         "default_email_from", "text", "noreply@altinn.cloud", "Sender of e-mail when the order names none."
@@ -314,6 +320,7 @@ class Settings:
     sms_url: str
     sms_report_user: str
     sms_report_password: str
+    email_report_secret: str
     sandbox_real_sending: bool
     default_email_from: str
     default_sms_sender: str

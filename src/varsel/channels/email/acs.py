@@ -80,7 +80,6 @@ class AcsChannel:
     """
 
     kind: Literal["Email"] = "Email"
-    first_poll = 8.0
 
     def __init__(
         self,
