@@ -93,6 +93,11 @@ class Flusher:
             flight.add_done_callback(self._flights.discard)
         return await future
 
+    async def standing(self, key: Key) -> Stored | None:
+        """What stands under a key; None while it is free. Raises DatabaseUnavailable."""
+        row = await self._database.fetchrow(_sql.keys_taken, [key.creator], [key.family], [key.hash])
+        return None if row is None else Stored(False, row["receipt"], row["body_mac"])
+
     async def close(self) -> None:
         """Wait for what is under way."""
         await asyncio.gather(*self._flights)

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import msgspec
 from msgspec.structs import fields
 
 from varsel.orders.findings import Findings
-from varsel.orders.wire import KEYS
-
-
-def _segment(cls: type[msgspec.Struct], attribute: str, wire: str) -> str:
-    return KEYS.get((cls, attribute)) or wire[0].upper() + wire[1:]
+from varsel.orders.wire import Wire
 
 
 def find_odd_texts(found: Findings, value: Any, path: str = "") -> None:
@@ -23,9 +18,10 @@ def find_odd_texts(found: Findings, value: Any, path: str = "") -> None:
     elif isinstance(value, list):
         for number, item in enumerate(value):
             find_odd_texts(found, item, f"{path}[{number}]")
-    elif isinstance(value, msgspec.Struct):
+    elif isinstance(value, Wire):
         for field in fields(value):
-            segment = _segment(type(value), field.name, field.encode_name)
+            wire = field.encode_name
+            segment = value.KEYS.get(field.name) or wire[0].upper() + wire[1:]
             find_odd_texts(found, getattr(value, field.name), f"{path}.{segment}" if path else segment)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from varsel.orders.accept import Flusher
 from varsel.orders.drafts import Defaults
+from varsel.orders.instant import Instants, InstantSender
 from varsel.orders.model import Digest
 from varsel.orders.routes import ENDPOINTS, Routes
 from varsel.orders.rules import RuleBook
@@ -18,10 +19,13 @@ from varsel.store.database import Database
 class OrdersRoom:
     """The front door: orders are judged, stored and cancelled here."""
 
-    def __init__(self, bound: tuple[Bound, ...], routes: Routes, flusher: Flusher) -> None:
+    def __init__(
+        self, bound: tuple[Bound, ...], routes: Routes, flusher: Flusher, instants: Instants
+    ) -> None:
         self.bound = bound
         self._routes = routes
         self._flusher = flusher
+        self._instants = instants
 
     @classmethod
     async def open(
@@ -34,8 +38,10 @@ class OrdersRoom:
         *,
         sandbox: bool,
         registers: Registers,
-        sender: object | None = None,
+        sender: InstantSender | None = None,
     ) -> OrdersRoom:
+        """`sender` None: instant messages are answered NOT-00004."""
+        del machine  # timeouts here go by the event loop
         flusher = Flusher(database, calendar)
         book = RuleBook(
             forbidden_url=_none_forbidden if sandbox else literal_private,
@@ -47,19 +53,24 @@ class OrdersRoom:
             settings.default_sms_sender,
             frozenset(creator.casefold() for creator in settings.stale_contact_creators),
         )
+        instants = Instants(database, sender)
         routes = Routes(
-            flusher=flusher,
+            database=database,
             calendar=calendar,
+            registers=registers,
+            flusher=flusher,
+            instants=instants,
             digest=master_key,
             book=book,
             defaults=defaults,
             base_url=settings.base_url,
         )
-        return cls(bind(ENDPOINTS, routes), routes, flusher)
+        return cls(bind(ENDPOINTS, routes), routes, flusher, instants)
 
     async def close(self) -> None:
-        """Wait for orders that are being stored."""
+        """Wait for orders that are being stored or sent."""
         await self._flusher.close()
+        await self._instants.close()
         self._routes.close()
 
 

@@ -7,44 +7,59 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Final, TypeVar
+from uuid import UUID
+
+import msgspec
 
 from varsel.orders.accept import Flusher
+from varsel.orders.cancel import cancel_chain, cancel_order
+from varsel.orders.contact import check_chain_contacts, look_up_contacts, needs_registers
 from varsel.orders.drafts import ChainDraft, Defaults
-from varsel.orders.model import Digest, Stored
-from varsel.orders.reading import RequestReader, normalised
-from varsel.orders.rules import RuleBook, check_chain
-from varsel.orders.wire import ChainOrder, ChainReceipt
+from varsel.orders.drafts_direct import InstantDraft, draft_composed, draft_instant_email, draft_instant_sms
+from varsel.orders.drafts_v1 import OrderDraft, draft_order
+from varsel.orders.endpoints import BASE, ENDPOINTS
+from varsel.orders.instant import Instants
+from varsel.orders.model import Digest, Entry, Key, Stored
+from varsel.orders.reading import Request, RequestReader, normalised
+from varsel.orders.rules import RuleBook, check_chain, sms_is_too_long
+from varsel.orders.rules_direct import (
+    check_composed,
+    check_instant_email,
+    check_instant_sms,
+    check_wrapped_instant_sms,
+)
+from varsel.orders.rules_v1 import check_channel_order, check_email_order, check_sms_order
+from varsel.orders.wire import ChainOrder
+from varsel.orders.wire_direct import (
+    ComposedOrder,
+    InstantEmail,
+    InstantSms,
+    InstantSmsRecipient,
+    WrappedInstantSms,
+)
+from varsel.orders.wire_v1 import ChannelOrder, EmailOrder, OrderReceipt, SmsOrder
+from varsel.recipients.registers import Registers
 from varsel.runtime.clock import Calendar
-from varsel.runtime.endpoints import Call, Endpoint, Policy, Reply
-from varsel.runtime.errors import EmptyProblem
+from varsel.runtime.endpoints import Call, Reply
+from varsel.runtime.errors import EmptyProblem, ValidationProblem
+from varsel.runtime.problems import pretty
+from varsel.runtime.routing import parse_uuid
+from varsel.store.content import OrderContent
+from varsel.store.database import Database
+from varsel.store.queries import load
 
-BASE: Final = "/notifications/api/v1"
-JSON: Final = ("application/json",)
+__all__ = ["ENDPOINTS", "Routes"]
+
+_sql: Final = load("varsel.orders")
 #: Bodies above this many bytes are read and judged in a thread, so that the event loop goes on.
 _SMALL: Final = 16_384
 _MAC: Final = "idempotency-body"
+_TRUNCATED: Final = (b"varsel-warning", b"sms-truncated")
 
 R = TypeVar("R")
-
-ENDPOINTS: Final = (
-    Endpoint(
-        "POST",
-        f"{BASE}/future/orders",
-        "create_chain",
-        Policy.CREATE,
-        "Order a notification with optional reminders",
-        consumes=JSON,
-        body_name="notificationOrderRequest",
-        request=ChainOrder,
-        responses={201: ChainReceipt, 200: ChainReceipt},
-        problems=(400, 401, 403, 413, 415, "NOT-00001", "NOT-00002", "NOT-00004"),
-        description=(
-            "One notification to one recipient, with any number of reminders, created together or not at all. A repeat with the same "
-            "`idempotencyId` answers 200 with the first receipt; when its body was another one the answer carries "
-            "`Varsel-Idempotency: body-differs`."
-        ),
-    ),
-)
+T = TypeVar("T", bound=msgspec.Struct)
+Headers = tuple[tuple[bytes, bytes], ...]
+Check = Callable[[Request[T], datetime, RuleBook], None]
 
 
 def creator_of(call: Call) -> str:
@@ -55,54 +70,210 @@ def creator_of(call: Call) -> str:
     return creator
 
 
+def _id_of(call: Call) -> UUID:
+    found = parse_uuid(call.params["id"])
+    if found is None:
+        raise ValidationProblem({"id": ["Must be a UUID."]})
+    return found
+
+
+def _warning(*contents: OrderContent) -> Headers:
+    """What a receipt warns of: an SMS that the gateway would cut."""
+    cut = any(content.sms is not None and sms_is_too_long(content.sms.body) for content in contents)
+    return (_TRUNCATED,) if cut else ()
+
+
 class Routes:
-    """Answers of the endpoints above."""
+    """Answers of the endpoints. Each reads and judges the body first, and only then asks who the caller is (1.6)."""
 
     def __init__(
         self,
         *,
-        flusher: Flusher,
+        database: Database,
         calendar: Calendar,
+        registers: Registers,
         digest: Digest,
+        flusher: Flusher,
+        instants: Instants,
         book: RuleBook,
         defaults: Defaults,
         base_url: str,
     ) -> None:
-        self._flusher = flusher
+        self._database = database
         self._calendar = calendar
+        self._registers = registers
         self._digest = digest
+        self._flusher = flusher
+        self._instants = instants
         self._book = book
         self._defaults = defaults
-        self._chains = f"{base_url}{BASE}/orders/chain/".encode()
-        self._chain_reader = RequestReader(ChainOrder, "notificationOrderRequest")
+        self._base_url = base_url
+        self._orders = f"{base_url}{BASE}/orders/".encode()
+        self._chains = self._orders + b"chain/"
+        self._chain = RequestReader(ChainOrder, "notificationOrderRequest")
+        self._email = RequestReader(EmailOrder, "emailNotificationOrderRequest")
+        self._sms = RequestReader(SmsOrder, "smsNotificationOrderRequest")
+        self._channel = RequestReader(ChannelOrder, "notificationOrderRequest")
+        self._composed = RequestReader(ComposedOrder, "orderRequest")
+        self._instant_sms = RequestReader(InstantSms, "request")
+        self._wrapped_sms = RequestReader(WrappedInstantSms, "request")
+        self._instant_email = RequestReader(InstantEmail, "request")
         self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="varsel-large-body")
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
+    # v2 orders
+
     async def create_chain(self, call: Call) -> Reply:
-        now = self._calendar.now()
-        draft = await self._work(self._draft_chain, call, now)
+        draft = await self._work(self._draft_chain, call)
+        key = draft.entry.key
+        assert key is not None
+        if any(map(needs_registers, draft.contents)):
+            # A repeat is answered before anybody is looked up; without lookups the insert itself tells a repeat.
+            standing = await self._flusher.standing(key)
+            if standing is not None:
+                return self._receipt(key, standing)
+            await check_chain_contacts(self._registers, draft.entry.orders, draft.contents)
         stored = await self._flusher.store(draft.entry)
-        return self._receipt(draft, stored)
+        return self._receipt(key, stored, _warning(*draft.contents))
 
     def _draft_chain(self, call: Call, now: datetime) -> ChainDraft:
-        request = self._chain_reader.read(call.body)
+        request = self._chain.read(call.body)
         check_chain(request, now, self._book)
-        creator = creator_of(call)
-        mac = self._digest.mac(_MAC, normalised(request.value))
-        return ChainDraft(request.value, mac, creator, now, self._defaults)
+        return ChainDraft(request.value, self._mac(request.value), creator_of(call), now, self._defaults)
 
-    async def _work(self, judge: Callable[[Call, datetime], R], call: Call, now: datetime) -> R:
+    async def create_composed(self, call: Call) -> Reply:
+        entry = await self._work(self._draft_composed, call)
+        assert entry.key is not None
+        return self._receipt(entry.key, await self._flusher.store(entry))
+
+    def _draft_composed(self, call: Call, now: datetime) -> Entry:
+        request = self._composed.read(call.body)
+        check_composed(request, now, self._book)
+        creator = creator_of(call)
+        mac = self._mac(request.value)
+        return draft_composed(request.value, mac, creator, now, defaults=self._defaults, digest=self._digest)
+
+    async def get_chain(self, call: Call) -> Reply:
+        chain_id = _id_of(call)
+        receipt = await self._database.fetchval(_sql.chain_receipt, chain_id, creator_of(call))
+        if receipt is None:
+            raise EmptyProblem(404)
+        return Reply(200, receipt)
+
+    # v1 orders
+
+    async def create_email_order(self, call: Call) -> Reply:
+        return await self._first_generation(self._email, check_email_order, call)
+
+    async def create_sms_order(self, call: Call) -> Reply:
+        return await self._first_generation(self._sms, check_sms_order, call)
+
+    async def create_channel_order(self, call: Call) -> Reply:
+        return await self._first_generation(self._channel, check_channel_order, call)
+
+    async def _first_generation(
+        self,
+        reader: RequestReader[EmailOrder] | RequestReader[SmsOrder] | RequestReader[ChannelOrder],
+        check: Callable[..., None],
+        call: Call,
+    ) -> Reply:
+        def judge(call: Call, now: datetime) -> OrderDraft:
+            request = reader.read(call.body)
+            check(request, now, self._book)
+            return draft_order(request.value, creator_of(call), now, self._defaults)
+
+        draft = await self._work(judge, call)
+        lookup = await look_up_contacts(self._registers, draft.order, draft.content)
+        await self._flusher.store(draft.entry)
+        identifier = str(draft.order.id)
+        return Reply(
+            202,
+            pretty(OrderReceipt(identifier, lookup)),
+            ((b"location", self._orders + identifier.encode()), *_warning(draft.content)),
+        )
+
+    # Cancel
+
+    async def cancel_order(self, call: Call) -> Reply:
+        order_id = _id_of(call)
+        creator = creator_of(call)
+        now = self._calendar.now()
+        return Reply(200, pretty(await cancel_order(self._database, order_id, creator, now, self._base_url)))
+
+    async def cancel_chain(self, call: Call) -> Reply:
+        chain_id = _id_of(call)
+        creator = creator_of(call)
+        return Reply(200, pretty(await cancel_chain(self._database, chain_id, creator, self._calendar.now())))
+
+    # Instant messages
+
+    async def create_instant_sms(self, call: Call) -> Reply:
+        def judge(call: Call, now: datetime) -> InstantDraft:
+            request = self._instant_sms.read(call.body)
+            check_instant_sms(request, self._book)
+            value = request.value
+            return self._draft_sms(value, value.recipient_sms, call, now)
+
+        return await self._instant(judge, call)
+
+    async def create_wrapped_instant_sms(self, call: Call) -> Reply:
+        def judge(call: Call, now: datetime) -> InstantDraft:
+            request = self._wrapped_sms.read(call.body)
+            check_wrapped_instant_sms(request, self._book)
+            value = request.value
+            return self._draft_sms(value, value.recipient.recipient_sms, call, now)
+
+        return await self._instant(judge, call)
+
+    async def create_instant_email(self, call: Call) -> Reply:
+        def judge(call: Call, now: datetime) -> InstantDraft:
+            request = self._instant_email.read(call.body)
+            check_instant_email(request)
+            return draft_instant_email(
+                request.value,
+                body_mac=self._mac(request.value),
+                creator=creator_of(call),
+                now=now,
+                defaults=self._defaults,
+            )
+
+        return await self._instant(judge, call)
+
+    def _draft_sms(
+        self, value: InstantSms | WrappedInstantSms, recipient: InstantSmsRecipient, call: Call, now: datetime
+    ) -> InstantDraft:
+        return draft_instant_sms(
+            value.idempotency_id,
+            value.senders_reference,
+            recipient,
+            body_mac=self._mac(value),
+            creator=creator_of(call),
+            now=now,
+            defaults=self._defaults,
+        )
+
+    async def _instant(self, judge: Callable[[Call, datetime], InstantDraft], call: Call) -> Reply:
+        draft = await self._work(judge, call)
+        return self._receipt(draft.key, await self._instants.place(draft), _warning(draft.content))
+
+    # What they share
+
+    async def _work(self, judge: Callable[[Call, datetime], R], call: Call) -> R:
+        now = self._calendar.now()
         if len(call.body) <= _SMALL:
             return judge(call, now)
         return await asyncio.get_running_loop().run_in_executor(self._threads, judge, call, now)
 
-    def _receipt(self, draft: ChainDraft, stored: Stored) -> Reply:
-        key = draft.entry.key
-        assert key is not None
+    def _mac(self, value: msgspec.Struct) -> bytes:
+        return self._digest.mac(_MAC, normalised(value))
+
+    def _receipt(self, key: Key, stored: Stored, warning: Headers = ()) -> Reply:
         if stored.first:
-            return Reply(201, stored.receipt, ((b"location", self._chains + str(key.chain_id).encode()),))
+            return Reply(
+                201, stored.receipt, ((b"location", self._chains + str(key.chain_id).encode()), *warning)
+            )
         if stored.mac != key.mac:
             return Reply(200, stored.receipt, ((b"varsel-idempotency", b"body-differs"),))
         return Reply(200, stored.receipt)

@@ -8,7 +8,7 @@ None, or a number outside its enumeration, and `varsel.orders.rules` refuses it 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -138,7 +138,13 @@ Identifier = Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
 class Wire(
     msgspec.Struct, kw_only=True, rename="camel", omit_defaults=True, forbid_unknown_fields=True, gc=False
 ):
-    """Base of request structures. The fast decoder leaves unknown members to the tolerant reader, which ignores them."""
+    """Base of request structures. The fast decoder leaves unknown members to the tolerant reader, which ignores them.
+
+    KEYS: members whose key in validation errors is not their wire name with an upper-case first letter
+    (docs/reference/notifications-api.md 1.7.1).
+    """
+
+    KEYS: ClassVar[dict[str, str]] = {}
 
 
 class V1(Wire):
@@ -180,12 +186,16 @@ class SmsSettings(Wire):
 class RecipientEmail(Wire):
     """One e-mail address."""
 
+    KEYS: ClassVar = {"email_settings": "Settings"}
+
     email_address: EmailAddress
     email_settings: EmailSettings
 
 
 class RecipientSms(Wire):
     """One mobile number."""
+
+    KEYS: ClassVar = {"sms_settings": "Settings"}
 
     phone_number: PhoneNumber
     sms_settings: SmsSettings
@@ -315,10 +325,3 @@ class ChainReceipt(msgspec.Struct, rename="camel", omit_defaults=True):
 
     notification_order_id: Identifier
     notification: NotificationReceipt
-
-
-#: Members whose key in validation errors is not their wire name with an upper-case first letter (docs/reference/notifications-api.md 1.7.1).
-KEYS: dict[tuple[type[msgspec.Struct], str], str] = {
-    (RecipientEmail, "email_settings"): "Settings",
-    (RecipientSms, "sms_settings"): "Settings",
-}

@@ -1,0 +1,95 @@
+"""Cancelling orders (docs/reference/notifications-api.md 2.7; docs/design.md, "Cancel").
+
+An order can be cancelled until its first message is handed over. A 200 means that nothing of it leaves afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Annotated, Final, TypeVar
+from uuid import UUID
+
+import asyncpg
+import msgspec
+from msgspec import Meta
+
+from varsel.orders.wire import Identifier, Reference
+from varsel.runtime.errors import PlainProblem
+from varsel.store.database import Connection, Database
+from varsel.store.order_status import OrderWithStatus, order_status
+from varsel.store.queries import load
+from varsel.store.states import ORDER_LIFECYCLE
+
+_sql: Final = load("varsel.orders")
+_CANCELLED: Final = "Cancelled"
+#: A worker takes the waiting row first and the order second; PostgreSQL then ends one of the two, and the cancel tries again.
+_CLASHES: Final = 5
+
+T = TypeVar("T")
+
+
+class ChainMember(msgspec.Struct, rename="camel", omit_defaults=True):
+    """One shipment of a chain after the cancel."""
+
+    shipment_id: Identifier
+    status: Annotated[str, Meta(description="Lifecycle value.", examples=["Order_Cancelled"])]
+    senders_reference: Reference | None = None
+
+
+class CancelledChain(msgspec.Struct, rename="camel"):
+    """The chain after the cancel; members that had left, or were leaving, keep their status."""
+
+    notification_order_id: Identifier
+    shipments: list[ChainMember]
+
+
+async def cancel_order(
+    database: Database, order_id: UUID, creator: str, now: datetime, base_url: str
+) -> OrderWithStatus:
+    """Cancel one order. PlainProblem 404 when the creator has no such order, 409 when something of it has left or it has ended."""
+
+    async def work(connection: Connection) -> OrderWithStatus:
+        row = await connection.fetchrow(_sql.lock_order, order_id, creator)
+        if row is None:
+            raise PlainProblem(404)
+        if row["state"] != _CANCELLED and not await connection.fetch(_sql.cancel, [order_id], now):
+            raise PlainProblem(409)
+        status = await order_status(connection, order_id, creator, base_url)
+        assert status is not None
+        return status
+
+    return await _transacted(database, work)
+
+
+async def cancel_chain(database: Database, chain_id: UUID, creator: str, now: datetime) -> CancelledChain:
+    """Cancel every member of a chain that nothing has left of; 409 when that is none of them."""
+
+    async def work(connection: Connection) -> CancelledChain:
+        rows = await connection.fetch(_sql.lock_chain, chain_id, creator)
+        if not rows:
+            raise PlainProblem(404)
+        cancelled = await connection.fetch(_sql.cancel, [row["id"] for row in rows], now)
+        if not cancelled and all(row["state"] != _CANCELLED for row in rows):
+            raise PlainProblem(409)
+        members = await connection.fetch(_sql.chain_states, chain_id, creator)
+        return CancelledChain(
+            str(chain_id),
+            [
+                ChainMember(str(row["id"]), ORDER_LIFECYCLE[row["state"]], row["senders_reference"])
+                for row in members
+            ],
+        )
+
+    return await _transacted(database, work)
+
+
+async def _transacted(database: Database, work: Callable[[Connection], Awaitable[T]]) -> T:
+    for _ in range(_CLASHES - 1):
+        try:
+            async with database.transaction() as connection:
+                return await work(connection)
+        except asyncpg.DeadlockDetectedError:
+            continue
+    async with database.transaction() as connection:
+        return await work(connection)
