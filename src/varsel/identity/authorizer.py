@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from hmac import compare_digest
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from varsel.identity.cookies import BAD, cookie_values, single
 from varsel.identity.platform.tokens import PlatformCaller, PlatformTokens
@@ -55,6 +55,8 @@ class PolicyAuthorizer:
                 return self._metrics_key(call)
             case Policy.SMS_REPORT:
                 return self._sms_report(call)
+            case Policy.EMAIL_REPORT:
+                return self._email_report(call)
             case Policy.INTERNAL:
                 return self._internal(call)
             case _:
@@ -180,6 +182,17 @@ class PolicyAuthorizer:
         if not (colon and user_right and password_right):
             raise EmptyProblem(401)
         return Caller(via="basic")
+
+    def _email_report(self, call: Call) -> Caller:
+        """A shared secret in a header, or in the query where the sender of events can set no header."""
+        secret = self._settings.email_report_secret.encode()
+        sent = call.headers.get(b"x-varsel-report-secret", [])
+        if not sent:
+            given = parse_qs(call.query.decode("latin-1"), encoding="latin-1").get("code", [])
+            sent = [value.encode("latin-1", "replace") for value in given]
+        if not secret or len(sent) != 1 or not compare_digest(sent[0], secret):
+            raise EmptyProblem(401)
+        return Caller(via="key")
 
     def _internal(self, call: Call) -> Caller:
         """The internal listener (or the sandbox), and its secret where one is set; elsewhere the path does not exist."""
