@@ -41,6 +41,7 @@ from varsel.delivery.polling import Poller, polled
 from varsel.delivery.reaper import DEAD_AFTER, Reaper
 from varsel.delivery.reports import Matcher, ReportStore, give_up
 from varsel.delivery.resolving import RegisterResolver
+from varsel.delivery.retention import Retention
 from varsel.delivery.routes import ENDPOINTS, DeliveryRoutes
 from varsel.delivery.window import Window
 from varsel.recipients.registers import Registers
@@ -58,7 +59,7 @@ _sql = queries.load("varsel.delivery")
 log = structlog.get_logger("varsel.delivery")
 
 PULSE: Final = 1.0  # seconds between heartbeats, which also look for what no wake-up told
-PARTITIONS_EVERY: Final = 3600.0
+HOUSEKEEPING_EVERY: Final = 3600.0
 _LANES: Final[tuple[tuple[Kind, int], ...]] = (
     ("Email", LANE_INSTANT),
     ("Email", LANE_ORDINARY),
@@ -180,6 +181,8 @@ class Worker:
         ):
             listener.on(topic, callback)
         self._found: Any = None
+        self._moved = asyncio.Event()
+        self._retention = Retention(database, calendar, machine, settings)
 
     # -- life ------------------------------------------------------------------------------------------------------
 
@@ -197,6 +200,7 @@ class Worker:
             ),
             create(self._loop("reap", self._reap, lambda: None), name="varsel-reap"),
             create(self._renewals(), name="varsel-renew"),
+            create(self._housekeeping(), name="varsel-housekeeping"),
         ]
         if self._poller is not None:
             self._poll_task = create(self._poller.run(), name="varsel-poll")
@@ -271,14 +275,9 @@ class Worker:
         return False
 
     async def _pulses(self) -> None:
-        partitions_at = 0.0
         while True:
             try:
                 await self._pulse()
-                if self._machine.monotonic() >= partitions_at:
-                    partitions_at = self._machine.monotonic() + PARTITIONS_EVERY
-                    async with self._database.transaction() as connection:
-                        await ensure_partitions(connection)
             except Unavailable:
                 log.warning("no heartbeat: the database is away", action="delivery.no_pulse")
             except Exception:
@@ -343,6 +342,22 @@ class Worker:
             await give_up(self._database)
         return False
 
+    async def _housekeeping(self) -> None:
+        """Once an hour, and whenever the calendar was moved: partitions of the coming months, and forgetting."""
+        while not self._stopping:
+            self._moved.clear()
+            try:
+                async with self._database.transaction() as connection:
+                    await ensure_partitions(connection)
+                await self._retention.run()
+            except Unavailable:
+                log.warning("housekeeping waits for the database", action="delivery.housekeeping_waits")
+            except Exception:
+                log.exception("housekeeping failed; it is tried again", action="delivery.housekeeping_failed")
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(HOUSEKEEPING_EVERY * random.uniform(0.8, 1.0)):
+                    await self._moved.wait()
+
     async def _renewals(self) -> None:
         while not self._stopping:
             await asyncio.sleep(RENEW_SECONDS)
@@ -403,6 +418,7 @@ class Worker:
             dispatcher.look()
 
     def _clock_moved(self) -> None:
+        self._moved.set()
         self._due.reset()
         self._reaper.reset()
         for dispatcher in self._dispatchers.values():

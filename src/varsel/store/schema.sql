@@ -469,6 +469,11 @@ CREATE TABLE public.report (
 )
 PARTITION BY RANGE (id);
 
+CREATE TABLE public.retention (
+    what text NOT NULL,
+    until timestamp with time zone NOT NULL
+);
+
 CREATE TABLE public.sandbox_message (
     id uuid NOT NULL,
     channel text NOT NULL,
@@ -723,6 +728,9 @@ ALTER TABLE ONLY public.ready
 ALTER TABLE ONLY public.report
     ADD CONSTRAINT report_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.retention
+    ADD CONSTRAINT retention_pkey PRIMARY KEY (what);
+
 ALTER TABLE ONLY public.sandbox_message
     ADD CONSTRAINT sandbox_message_pkey PRIMARY KEY (id);
 
@@ -806,6 +814,8 @@ CREATE INDEX oidc_transaction_expires ON public.oidc_transaction USING btree (ex
 CREATE INDEX oidc_transaction_family ON public.oidc_transaction USING btree (family) WHERE (family IS NOT NULL);
 
 CREATE INDEX orders_chain ON ONLY public.orders USING btree (chain_id) WHERE (chain_id IS NOT NULL);
+
+CREATE INDEX orders_ended ON ONLY public.orders USING brin (ended_at) WITH (autosummarize='on');
 
 CREATE INDEX orders_reference ON ONLY public.orders USING btree (creator, hashtextextended(senders_reference, (0)::bigint)) WHERE (senders_reference IS NOT NULL);
 

@@ -172,6 +172,14 @@ create table pacing (
     primary key (scope, slice)
 );
 
+-- How far forgetting came: everything of this kind is gone from orders that ended up to `until`.
+create table retention (
+    what  text        primary key,
+    until timestamptz not null
+);
+-- Orders end roughly in the order in which they were made: a summary by block finds those of a time.
+create index orders_ended on orders using brin (ended_at) with (autosummarize = on);
+
 -- Queue tables turn over many times their size: dead rows must go by count, not by a share of the table.
 alter table due set (fillfactor = 80, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_scale_factor = 0,
     autovacuum_analyze_threshold = 2000, autovacuum_analyze_scale_factor = 0.2, autovacuum_vacuum_cost_delay = 0);

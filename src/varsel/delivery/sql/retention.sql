@@ -1,0 +1,64 @@
+-- name: lead_retention
+-- Whether this transaction is the only one that forgets.
+select pg_try_advisory_xact_lock(6218734501);
+
+-- name: retention_place
+-- Up to which end of orders something was forgotten already.
+select until from retention where what = $1 for update;
+
+-- name: keep_retention_place
+-- Remember it.
+insert into retention (what, until) values ($1, $2) on conflict (what) do update set until = excluded.until;
+
+-- name: ended_orders
+-- Orders that ended after $1 and up to $2, by the time of their end, at most $3.
+select id, ended_at from orders where ended_at > $1 and ended_at <= $2 order by ended_at limit $3;
+
+-- name: first_end
+-- When the first order that is still here ended.
+select min(ended_at) from orders;
+
+-- name: forget_texts
+-- Texts of orders, and of their messages, that ended long ago.
+with texts as (
+    delete from order_content where order_id = any($1::uuid[])
+)
+update notification set custom_subject = null, custom_body = null
+where order_id = any($1::uuid[]) and (custom_subject is not null or custom_body is not null);
+
+-- name: forget_identities
+-- Who got the messages of orders that ended long ago: numbers, names of accounts, addresses, and what finds them.
+with logged as (
+    update notification_log set recipient = null, recipient_key = null, destination = '' where order_id = any($1::uuid[])
+)
+update notification set recipient = null, recipient_key = null, address = '' where order_id = any($1::uuid[]);
+
+-- name: forget_feed
+-- Feed entries written before $1, at most $2.
+delete from feed where seq = any(array(select seq from feed where created_at < $1 order by created_at limit $2)) returning seq;
+
+-- name: forget_dead_reports
+-- Reports that nobody could use, $1 old.
+delete from parked_report where report_id = any(array(
+    select report_id from parked_report where dead_at < clock_timestamp() - $1::interval limit 10000)) returning report_id;
+
+-- name: old_report_partitions
+-- Months of raw reports.
+select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid where i.inhparent = 'report'::regclass order by 1;
+
+-- name: fold_sums
+-- One row a day, creator, kind and status, for days before $1.
+with gone as (
+    delete from metric_daily where day < $1 and day in (
+        select day from metric_daily where day < $1 group by day, creator, what, status having count(*) > 1 limit 30)
+    returning day, creator, what, status, number, parts
+)
+insert into metric_daily (day, creator, what, status, number, parts)
+select day, creator, what, status, sum(number), sum(parts) from gone group by 1, 2, 3, 4;
+
+-- name: forget_budgets
+-- Budgets of seconds and minutes that are over.
+with p as (
+    delete from pacing where slice < extract(epoch from clock_timestamp())::bigint - 3600
+)
+delete from webhook_attempt where at < clock_timestamp() - interval '30 days';

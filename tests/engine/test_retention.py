@@ -1,0 +1,103 @@
+"""What is forgotten, and when (design 4.1, privacy at rest; docs/reference/delivery.md 9.3)."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from tests.engine.conftest import NOON, Days, MakeWorker
+from tests.engine.fakes import FakeChannel
+from tests.engine.seed import fed, place
+from tests.support.polling import until
+from varsel.channels.model import Permanent
+from varsel.delivery import retention
+from varsel.delivery.retention import Retention
+from varsel.runtime.clock import SystemMachine
+from varsel.runtime.settings import Settings
+from varsel.store.database import Database
+
+
+async def ended_order(database: Database, make_worker: MakeWorker) -> UUID:
+    await make_worker(FakeChannel(judge=lambda m, n: Permanent("Failed", "", "")))
+    order = await place(database, "kari@example.org", requested_at=NOON)
+    await until(lambda: fed(database))
+    return order
+
+
+async def test_texts_then_identities_then_the_feed(
+    database: Database, days: Days, make_worker: MakeWorker
+) -> None:
+    order = await ended_order(database, make_worker)
+    keeper = Retention(database, days, SystemMachine(), Settings())
+    days.advance(days=29)
+    await keeper.run()
+    assert await database.fetchval("select count(*) from order_content") == 1
+    days.advance(days=2)
+    await keeper.run()
+    assert await database.fetchval("select count(*) from order_content") == 0
+    assert await database.fetchval("select address from notification") == "kari@example.org"
+    days.advance(days=60)
+    await keeper.run()
+    row = await database.fetchrow("select * from notification where order_id = $1", order)
+    assert (row["address"], row["recipient"], row["status"]) == ("", None, "Failed")
+    assert await database.fetchval("select destination from notification_log") == ""
+    assert await database.fetchval("select count(*) from feed") == 0
+    assert await database.fetchval("select count(*) from orders") == 1
+
+
+async def test_a_living_order_keeps_everything(
+    database: Database, days: Days, make_worker: MakeWorker
+) -> None:
+    await ended_order(database, make_worker)
+    await place(database, "later@example.org", requested_at=NOON + timedelta(days=400))
+    days.advance(days=200)
+    await Retention(database, days, SystemMachine(), Settings()).run()
+    assert await database.fetchval("select count(*) from order_content") == 1
+    assert await database.fetchval("select count(*) from due") == 1
+
+
+async def test_orders_that_ended_together_are_all_found(
+    database: Database, days: Days, monkeypatch: object
+) -> None:
+    monkeypatch.setattr(retention, "BATCH", 3)  # type: ignore[attr-defined]
+
+    async def end(number: int, at: datetime) -> None:
+        for _ in range(number):
+            order = await place(database, "x@example.org", requested_at=NOON)
+            await database.execute(
+                "update orders set state = 'Completed', ended_at = $2 where id = $1", order, at
+            )
+
+    await end(2, NOON)
+    await end(5, NOON + timedelta(seconds=1))
+    await end(1, NOON + timedelta(seconds=2))
+    days.advance(days=40)
+    await Retention(database, days, SystemMachine(), Settings()).run()
+    assert await database.fetchval("select count(*) from order_content") == 0
+
+
+async def test_sums_are_folded_and_stay_the_same(database: Database, days: Days) -> None:
+    for number in (1, 2, 3):
+        await database.execute(
+            "insert into metric_daily (day, creator, what, status, number, parts) values ($1, 'ttd', 'Sms', 'Delivered', $2, $2)",
+            NOON.date(),
+            number,
+        )
+    days.advance(days=5)
+    await Retention(database, days, SystemMachine(), Settings()).run()
+    rows = await database.fetch("select number, parts from metric_daily")
+    assert [tuple(row) for row in rows] == [(6, 6)]
+
+
+async def test_months_of_raw_reports_go(database: Database, days: Days) -> None:
+    await database.execute(
+        "create table report_2020_01 partition of report for values from "
+        "('016f5e66-e800-0000-0000-000000000000') to ('016ffe0d-9000-0000-0000-000000000000')"
+    )
+    await Retention(database, days, SystemMachine(), Settings()).run()
+    names = [
+        row["relname"]
+        for row in await database.fetch("select relname from pg_class where relname like 'report_2%'")
+    ]
+    assert "report_2020_01" not in names
+    assert len([name for name in names if not name.endswith("pkey")]) >= 4
