@@ -1,4 +1,4 @@
-"""Pages of the documentation that are made from tables in code: `python -m varsel.cli.pages docs/reference` (`make docs`)."""
+"""Pages of the documentation that are made from tables in the code: `python -m varsel.cli.pages docs/reference` (`make docs`)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from varsel.cli.commands import COMMANDS, EXIT_CODES, GROUPS
 from varsel.cli.settings_table import kind, spelled
 from varsel.runtime.metrics import METRICS
 from varsel.runtime.settings import SETTINGS
+from varsel.sandbox.magic import MAGIC
 
 
 def settings_page() -> str:
@@ -70,7 +71,30 @@ def metrics_page() -> str:
 {rows}"""
 
 
-PAGES = {"settings.md": settings_page, "cli.md": commands_page, "metrics.md": metrics_page}
+def magic_page() -> str:
+    """Every address and number that fails on purpose."""
+    rows = "".join(
+        f"| {f'`kari+{each.tag}@example.org`' if each.tag and each.mail_says else ''} | {_cell(each.mail_says)} "
+        f"| {f'`+4740{each.digits.rjust(6, chr(48))}`' if each.digits else ''} | {_cell(each.sms_says)} |\n"
+        for each in MAGIC
+    )
+    return f"""# Magic addresses of the sandbox
+
+Everything else arrives. In an address the part after the last `+` counts, or the whole local part; in a number the last four digits
+of any Norwegian mobile number. A code as `kari+451@example.org` or `kari+550@example.org` is the mail server's reply to the
+recipient, `kari+data-451@example.org` its reply to the content.
+
+| address | | number | |
+|---|---|---|---|
+{rows}"""
+
+
+PAGES = {
+    "settings.md": settings_page,
+    "cli.md": commands_page,
+    "metrics.md": metrics_page,
+    "magic.md": magic_page,
+}
 
 
 def _cell(text: str) -> str:
