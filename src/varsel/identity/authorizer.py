@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
 from dataclasses import replace
 from hmac import compare_digest
 from typing import Final
@@ -18,7 +17,7 @@ from varsel.identity.cookies import BAD, cookie_values, single
 from varsel.identity.platform.tokens import PlatformCaller, PlatformTokens
 from varsel.identity.tokens import InvalidToken, TokenChecker
 from varsel.runtime.endpoints import ANONYMOUS, Call, Caller, Policy
-from varsel.runtime.errors import BodyProblem, EmptyProblem, Problem
+from varsel.runtime.errors import BodyProblem, EmptyProblem
 from varsel.runtime.problems import pretty
 from varsel.runtime.settings import Settings
 
@@ -33,13 +32,12 @@ _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class PolicyAuthorizer:
-    """The Authorizer of all rooms. Sends no `WWW-Authenticate` and no body while `strict_imitation` is on."""
+    """The Authorizer of all rooms. It answers with bare statuses; whether a challenge goes along is the router's."""
 
     def __init__(
         self, settings: Settings, tokens: TokenChecker, platform: PlatformTokens, *, sandbox: bool
     ) -> None:
         self._settings = settings
-        self._strict = settings.strict_imitation
         self._tokens = tokens
         self._platform = platform
         self._sandbox = sandbox
@@ -76,13 +74,13 @@ class PolicyAuthorizer:
             allowed = scoped or (policy is Policy.CREATE and platform is not None)
         if not allowed:
             # Without an access token there is nobody to forbid anything to, even beside a platform token.
-            raise self._refused(policy) if bearer is not None else self._unknown()
+            raise EmptyProblem(403) if bearer is not None else EmptyProblem(401)
         if platform is None:
             assert bearer is not None
             return bearer
-        return self._agree(bearer, platform, policy)
+        return self._agree(bearer, platform)
 
-    def _agree(self, bearer: Caller | None, platform: PlatformCaller, policy: Policy) -> Caller:
+    def _agree(self, bearer: Caller | None, platform: PlatformCaller) -> Caller:
         """Two credentials must mean the same creator, unless a trusted component acts for the bearer (identity.md 6.5)."""
         if bearer is None:
             return Caller(platform.issuer, frozenset(), "platform", None, {"urn:altinn:app": platform.app})
@@ -91,21 +89,21 @@ class PolicyAuthorizer:
             return replace(bearer, creator=platform.issuer, via="platform", pid=None)
         if bearer.creator == platform.issuer or platform.trusted:
             return bearer
-        raise self._refused(policy)
+        raise EmptyProblem(403)
 
     async def _bearer(self, call: Call) -> Caller | None:
         """The caller of the Authorization header or, only without such a header, of the cookie."""
         headers = call.headers.get(b"authorization")
         if headers:
             if len(headers) > 1 or headers[0][:7].lower() != b"bearer ":
-                raise self._unknown()
+                raise EmptyProblem(401)
             return await self._verify(headers[0][7:].strip(b" \t"), "bearer")
         cookies = call.headers.get(b"cookie")
         if not cookies:
             return None
         value = single(cookies, self._cookie)
         if value is BAD:
-            raise self._unknown()
+            raise EmptyProblem(401)
         return await self._verify(value, "cookie") if value else None
 
     async def _verify(self, token: bytes, via: str) -> Caller:
@@ -114,7 +112,7 @@ class PolicyAuthorizer:
             try:
                 verified = await self._tokens.check(token)
             except InvalidToken:
-                raise self._unknown() from None
+                raise EmptyProblem(401) from None
         return verified.caller if via == "bearer" else replace(verified.caller, via=via)
 
     def _platform_caller(self, call: Call) -> PlatformCaller | None:
@@ -122,11 +120,11 @@ class PolicyAuthorizer:
         if not headers or (len(headers) == 1 and not headers[0].strip()):
             return None
         if len(headers) > 1:
-            raise self._unknown()
+            raise EmptyProblem(401)
         try:
             return self._platform.check(headers[0].strip())
         except InvalidToken:
-            raise self._unknown() from None
+            raise EmptyProblem(401) from None
 
     def _check_forgery(self, call: Call) -> None:
         """Unsafe methods with the cookie need proof that our own page sent them (identity.md 6.8): 403 without."""
@@ -206,37 +204,3 @@ class PolicyAuthorizer:
             if len(sent) != 1 or not compare_digest(sent[0], secret):
                 raise EmptyProblem(401)
         return Caller(via="key" if secret else "none")
-
-    # Refusals
-
-    def _unknown(self) -> Problem:
-        """401: some credential that was sent does not count, or none was sent."""
-        if self._strict:
-            return EmptyProblem(401)
-        body = {
-            "type": "https://tools.ietf.org/html/rfc9110#section-15.5.2",
-            "title": "Unauthorized",
-            "status": 401,
-            "detail": "Send an Altinn token; a Maskinporten token must be exchanged first.",
-        }
-        return _challenge(401, body, b'Bearer error="invalid_token"')
-
-    def _refused(self, policy: Policy) -> Problem:
-        """403: the token counts, and does not suffice."""
-        if self._strict:
-            return EmptyProblem(403)
-        challenge = b'Bearer error="insufficient_scope"'
-        if policy in SCOPES:
-            challenge += b', scope="' + SCOPES[policy].encode() + b'"'
-        body = {
-            "type": "https://tools.ietf.org/html/rfc9110#section-15.5.4",
-            "title": "Forbidden",
-            "status": 403,
-        }
-        return _challenge(403, body, challenge)
-
-
-def _challenge(status: int, body: Mapping[str, object], challenge: bytes) -> Problem:
-    problem = BodyProblem(status, pretty(body), b"application/problem+json; charset=utf-8")
-    problem.headers = ((b"www-authenticate", challenge),)
-    return problem

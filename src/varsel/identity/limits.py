@@ -6,6 +6,7 @@ statements a minute and may be overrun by nobody.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
 from varsel.runtime.clock import Machine
@@ -27,6 +28,7 @@ class RateLimiter:
         self._machine = machine
         self._slice = 0
         self._left: dict[str, int] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
 
     async def take(self, scope: str, limit: int) -> int | None:
         """Count one use. None when it is within `limit` a minute (0: no limit), else the seconds until it is worth trying again."""
@@ -34,23 +36,21 @@ class RateLimiter:
             return None
         now = self._machine.time()
         current = int(now // SLICE)
-        if current != self._slice:
+        if current != self._slice or len(self._left) > _MOST_SCOPES:
             self._slice = current
             self._left.clear()
-        left = self._left.get(scope, 0)
-        if left < 0:
-            return SLICE - int(now % SLICE)
-        if left == 0:
-            left = await self._portion(scope, current, limit)
+            self._locks.clear()
+        # One at a time fetches: many that find nothing left together would take the whole budget away from other processes.
+        lock = self._locks.setdefault(scope, asyncio.Lock())
+        async with lock:
+            left = self._left.get(scope, 0)
             if left == 0:
-                if len(self._left) < _MOST_SCOPES:
-                    self._left[scope] = -1
+                left = await self._portion(scope, current, limit)
+            if left <= 0:
+                self._left[scope] = -1
                 return SLICE - int(now % SLICE)
-            # Others may have put their portion here while this one was fetched.
-            left += max(self._left.get(scope, 0), 0)
-        if len(self._left) < _MOST_SCOPES or scope in self._left:
             self._left[scope] = left - 1
-        return None
+            return None
 
     async def _portion(self, scope: str, current: int, limit: int) -> int:
         """Take a portion, or when that is too much a single use."""
