@@ -17,7 +17,7 @@ from . import _settings
 from ._cache import TokenCache, life
 from ._environments import Environment, is_loopback
 from ._environments import environment as environment_named
-from ._errors import ClockSkew, ConfigurationError, UnexpectedAnswer, maskinporten_refusal
+from ._errors import ClientError, ClockSkew, ConfigurationError, UnexpectedAnswer, maskinporten_refusal
 from ._flights import Flights
 from ._flow import Answer, Flow, Request, join
 from ._http import Http
@@ -32,6 +32,7 @@ log = logging.getLogger("varsel.client")
 CREATE = "altinn:serviceowner/notifications.create"
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 METADATA_SECONDS = 3600.0
+METADATA_PAUSE = 60.0  # seconds between tries while old metadata serves through an outage
 MARGIN = 10.0  # seconds before its end at which a token is renewed
 TIMEOUT = 10.0  # seconds for one request
 LONGEST_GRANT = 120  # seconds
@@ -220,9 +221,10 @@ class Maskinporten(TokenSource):
             return known[0], issuer
         try:
             endpoint = yield from join(self._flights, issuer, lambda: self._read_metadata(issuer))
-        except Exception:
+        except ClientError:
             if known is None:
                 raise
+            self._metadata = (known[0], self._http.clock.steady() + METADATA_PAUSE)
             return known[0], issuer
         return endpoint, issuer
 

@@ -111,7 +111,7 @@ def email(value: str, field: str) -> str:
 def phone(value: str, field: str) -> str:
     """Only the shape; the server knows the numbering plans."""
     if not _PHONE.fullmatch(text(value, field)):
-        raise InvalidOrder(field, "is not an international number; write it like +4799999999")
+        raise InvalidOrder(field, "is not an international number; write it with + and the country code")
     return value
 
 

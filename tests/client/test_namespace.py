@@ -1,0 +1,97 @@
+"""What `varsel.client` shows, and what it does not load."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import varsel.client
+import varsel.client.testing
+
+PUBLIC = ["ENVIRONMENTS", "AltinnTokens", "ApiError", "AsyncNotifications", "AsyncSelfService", "Attachment", "Attempt", "AzureKeyVault", "CallableCursor", "ClassicEmailOrder", "ClassicOrder", "ClassicReceipt", "ClassicRecipient", "ClassicSmsOrder", "ClientError", "Clock", "ClockSkew", "ComposedEmail", "ConfigurationError", "Conflict", "ContentType", "Credentials", "CursorStore", "DailyFile", "Delivery", "Dialog", "Email", "EmailAndSms", "EmailOnly", "EmailPreferred", "EmailTemplate", "Environment", "ExchangeRefused", "FeedEntry", "FileCursor", "FileSecrets", "Finding", "Forbidden", "ForwardedToken", "Http", "IdPorten", "InstantEmail", "InstantSms", "Integration", "InvalidOrder", "InvalidRequest", "KeyExpired", "KeyRefused", "KeySet", "LoginRefused", "Maskinporten", "MaskinportenRefused", "MemoryCursor", "MessageResult", "MissingServiceOwner", "NotDelegated", "NotFinal", "NotFound", "Notifications", "Order", "OrderStatus", "PlatformToken", "ProcessingStatus", "Receipt", "RecipientLookup", "RecipientUnreachable", "Reminder", "ReminderReceipt", "Results", "ScopeAccess", "ScopeNotGranted", "ScopeNotRegistered", "SecretLoader", "SelfService", "SendStatus", "SendingTime", "ServerError", "Shipment", "Signer", "SignerCallback", "SigningKey", "Sms", "SmsOnly", "SmsPreferred", "SmsTemplate", "StatusSummary", "StoredOrder", "Summary", "SupportEntry", "TemporarilyDown", "TimedOut", "ToEmail", "ToIdentity", "ToOrganization", "ToPerson", "ToPhone", "Token", "TokenError", "TooManyRequests", "TransportError", "Unauthorized", "UnexpectedAnswer", "diagnose", "environment", "load_settings"]  # fmt: skip
+
+
+def test_public_names_are_pinned():
+    assert sorted(varsel.client.__all__) == sorted(PUBLIC)
+    assert sorted(dir(varsel.client)) == sorted(PUBLIC)
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_every_public_name_is_there(name):
+    assert getattr(varsel.client, name) is not None
+
+
+def test_testing_names_are_pinned():
+    assert varsel.client.testing.__all__ == [
+        "Inbox",
+        "ManualClock",
+        "Memory",
+        "Message",
+        "Recorded",
+        "Sandbox",
+        "SandboxError",
+    ]
+
+
+def test_type_checkers_and_python_find_the_same_names():
+    tree = ast.parse(Path(varsel.client.__file__).read_text("utf-8"))
+    seen = {
+        alias.name: node.module
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.level == 1
+        for alias in node.names
+    }
+    assert seen == varsel.client._HOME
+
+
+def test_an_unknown_name_is_refused():
+    with pytest.raises(AttributeError, match="nonsense"):
+        varsel.client.nonsense  # noqa: B018
+
+
+def test_the_package_is_typed():
+    assert Path(varsel.client.__file__).parents[1].joinpath("py.typed").is_file()
+
+
+def _loaded(statement: str) -> set[str]:
+    code = f"import sys; {statement}; print(' '.join(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_the_client_loads_nothing_of_the_server_and_no_http_before_the_first_request():
+    names = ", ".join(PUBLIC)
+    loaded = _loaded(f"from varsel.client import {names}")
+    heavy = {"httpx2", "joserfc", "cryptography", "starlette", "uvicorn", "asyncpg", "aiohttp", "webbrowser"}
+    assert not heavy & loaded
+    rooms = {
+        "orders",
+        "recipients",
+        "delivery",
+        "channels",
+        "review",
+        "identity",
+        "console",
+        "sandbox",
+        "store",
+        "runtime",
+    }
+    assert not {f"varsel.{room}" for room in rooms} & loaded
+
+
+def test_importing_is_quick():
+    # Processor time, so that a busy machine does not count.
+    code = "import time; a = time.process_time(); import varsel.client; print(time.process_time() - a)"
+    best = min(
+        float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+        for _ in range(5)
+    )
+    assert best < 0.15
+
+
+def test_the_plugin_does_not_load_the_client():
+    assert "varsel.client" not in _loaded("import varsel.pytest_plugin")
