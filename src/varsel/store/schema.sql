@@ -663,7 +663,7 @@ ALTER TABLE ONLY public.feed_pending
     ADD CONSTRAINT feed_pending_pkey PRIMARY KEY (mark);
 
 ALTER TABLE ONLY public.feed
-    ADD CONSTRAINT feed_pkey PRIMARY KEY (seq);
+    ADD CONSTRAINT feed_pkey PRIMARY KEY (creator, seq);
 
 ALTER TABLE ONLY public.grant_replay
     ADD CONSTRAINT grant_replay_pkey PRIMARY KEY (issuer, key);
@@ -782,8 +782,6 @@ CREATE INDEX due_leased ON public.due USING btree (lease_until) WHERE (owner IS 
 CREATE INDEX due_waiting ON public.due USING btree (due_at, order_id) WHERE (owner IS NULL);
 
 CREATE INDEX feed_created ON ONLY public.feed USING btree (created_at);
-
-CREATE INDEX feed_creator ON ONLY public.feed USING btree (creator, seq);
 
 CREATE INDEX grant_replay_expires ON public.grant_replay USING btree (expires_at);
 

@@ -35,7 +35,7 @@ update notification set recipient = null, recipient_key = null, address = '' whe
 
 -- name: forget_feed
 -- Feed entries written before $1, at most $2.
-delete from feed where seq = any(array(select seq from feed where created_at < $1 order by created_at limit $2)) returning seq;
+delete from feed where (creator, seq) in (select creator, seq from feed where created_at < $1 order by created_at limit $2) returning seq;
 
 -- name: forget_dead_reports
 -- Reports that nobody could use, $1 old.

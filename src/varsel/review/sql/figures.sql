@@ -40,6 +40,6 @@ where n.status_at >= $1 and n.status_at < $2 and n.channel = 'Email' and n.statu
 
 -- name: delete_old_feed
 -- Delete up to $2 entries made at $1 or before, oldest first; nobody waits for another deleter.
-delete from feed where seq = any(array(
-    select seq from feed where created_at <= $1 order by created_at, seq limit $2 for update skip locked
-));
+delete from feed where (creator, seq) in (
+    select creator, seq from feed where created_at <= $1 order by created_at, seq limit $2 for update skip locked
+);

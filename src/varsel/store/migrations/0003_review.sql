@@ -29,9 +29,8 @@ create table feed (
     order_id   uuid        not null,
     created_at timestamptz not null,
     entry      bytea       not null,
-    primary key (seq)
+    primary key (creator, seq)                         -- and no key on seq alone: it would tempt the planner to filter everybody's pages
 ) partition by range (seq);
-create index feed_creator on feed (creator, seq);
 create index feed_created on feed (created_at);
 
 create table notification_log (
