@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -345,3 +346,36 @@ def test_the_tour_leaves_no_directory_of_its_own(tmp_path, monkeypatch):
     done = varsel("demo", "--exit", "--port", "0", timeout=180)
     assert done.returncode == 0, done.stdout + done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_several_http_processes_serve_the_same(data):
+    with Server(data, "--sandbox", api_processes="3") as server:
+        names = {"http", "http-2", "http-3"}
+        pids: set[str] = set()
+
+        def asked() -> bool:
+            # A connection of its own each time, so that the kernel may choose another process.
+            with server.client() as fresh:
+                assert fresh.get("/sandbox/api/messages").json() == []
+                assert set(fresh.get("/health/ready").json()["parts"]) >= {"http-2", "http-3", "worker"}
+                page = fresh.get("/metrics").text
+            assert names <= set(re.findall(r'process="([^"]+)"', page))
+            counts = re.findall(
+                r'varsel_http_requests_total\{process="([^"]+)",operation="[^"]*messages"', page
+            )
+            pids.update(counts)
+            return pids >= names
+
+        wait_until(asked, what="every process has answered")
+        assert server.stop() == 0
+
+
+def test_internal_endpoints_have_a_port_of_their_own(data):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with Server(data, internal_port=str(port)) as server:
+        path = "/notifications/api/v1/trigger/pastdueorders"
+        with server.client() as http:
+            assert http.post(path).status_code == 404
+            assert http.post(f"http://127.0.0.1:{port}{path}").status_code == 200
+        assert "VARSEL_EMAIL_URL" in server.said()

@@ -50,7 +50,7 @@ async def http(config: Mapping[str, Any], ready: Ready, go: asyncio.Event, stop:
     configure_logging(settings)
     base = await Base.open(settings, ground, name=str(config["name"]))
     try:
-        front = await open_front(base, frozenset(HTTP_ROLES))
+        front = await open_front(base, frozenset(HTTP_ROLES), office=str(config["office"]))
         try:
             base.start()
             await ready()

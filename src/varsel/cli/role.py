@@ -60,7 +60,10 @@ async def _http(role: str, settings: Settings) -> int:
         front = await open_front(base, frozenset({role}))
         opened.close.push_async_callback(front.close)
         base.start()
-        server = HttpServer(front.app, [listening], stop_seconds=settings.stop_seconds)
+        sockets = [listening]
+        if role == "api" and settings.internal_port:
+            sockets.append(bind(settings.internal_host, settings.internal_port))
+        server = HttpServer(front.app, sockets, stop_seconds=settings.stop_seconds)
         opened.close.push_async_callback(server.stop)
         await server.start()
 

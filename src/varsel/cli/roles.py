@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Final
+from urllib.error import HTTPError
+from urllib.request import ProxyHandler, build_opener
+
+import msgspec
 
 from varsel.cli.base import Base
 from varsel.runtime.asgi import Api, ASGIApp
-from varsel.runtime.endpoints import Bound
+from varsel.runtime.endpoints import Bound, bind
 from varsel.runtime.errors import DatabaseUnavailable
 from varsel.runtime.metrics import RequestMeter, merge, render
 from varsel.runtime.site import READY, Site
@@ -20,7 +25,6 @@ if TYPE_CHECKING:
     from varsel.channels.model import Channel
     from varsel.delivery.bounces import BounceReceiver
     from varsel.runtime.outbound import GuardedClient
-    from varsel.sandbox.room import SandboxRoom
 
 #: The roles that answer HTTP.
 HTTP_ROLES: Final = ("api", "identity", "web")
@@ -96,13 +100,20 @@ async def open_front(
     base: Base,
     roles: frozenset[str],
     *,
-    sandbox: SandboxRoom | None = None,
     states: States | None = None,
     pages: Pages | None = None,
+    office: str | None = None,
 ) -> Front:
-    """Open the rooms of `roles` (of HTTP_ROLES). `states` and `pages` add other processes' states and metrics pages to ours."""
+    """Open the rooms of `roles` (of HTTP_ROLES).
+
+    `states` and `pages` add other processes' states and metrics pages to ours; with `office`, the address of the process that
+    knows them, they are asked for there.
+    """
     from varsel.console.room import ConsoleRoom
     from varsel.identity.room import IdentityRoom
+    from varsel.sandbox.messages import Messages
+    from varsel.sandbox.routes import ENDPOINTS as RECEIVED
+    from varsel.sandbox.routes import Routes as ReceivedRoutes
 
     async with contextlib.AsyncExitStack() as stack:
         identity = await IdentityRoom.open(
@@ -116,6 +127,10 @@ async def open_front(
         stack.push_async_callback(identity.close)
         bound: list[Bound] = []
         mounts: dict[str, ASGIApp] = {}
+        # What the listeners of the sandbox keep, wherever they run, every process can show.
+        received = Messages(base.database) if base.sandbox else None
+        if received is not None:
+            stack.push_async_callback(received.close)
         if "api" in roles:
             bound += await _api(base, stack)
         if "identity" in roles:
@@ -125,19 +140,24 @@ async def open_front(
                 base.settings,
                 base.calendar,
                 sandbox=base.sandbox,
-                inbox=None if sandbox is None else sandbox.messages,
+                inbox=received,
             )
             stack.push_async_callback(console.close)
             mounts["/console"] = console.app
-        if sandbox is not None:
-            bound += sandbox.bound
+        if received is not None:
+            bound += bind(RECEIVED, ReceivedRoutes(received))
 
         async def all_states() -> Mapping[str, str]:
+            if office is not None:
+                told = msgspec.json.decode(await _asked(office + "/health/ready"))
+                return dict(told["parts"])
             found = {"database": await _database_state(base)}
             found |= dict.fromkeys(sorted(roles), READY)
             return found | dict(await states() if states else {})
 
         async def all_pages() -> bytes:
+            if office is not None:
+                return await _asked(office + "/metrics")
             found = {"http": render()} | dict(await pages() if pages else {})
             return merge(found)
 
@@ -160,6 +180,22 @@ async def open_front(
     raise AssertionError("unreachable")  # pragma: no cover - the stack does not swallow errors
 
 
+async def _asked(url: str) -> bytes:
+    """The answer of another process of this installation, whatever its status."""
+
+    def ask() -> bytes:
+        try:
+            with OFFICE_CALLS.open(url, timeout=5) as answer:
+                return bytes(answer.read())
+        except HTTPError as error:
+            with error:
+                return error.read()
+
+    return await asyncio.to_thread(ask)
+
+
+#: Never through a proxy of the environment: this is loopback.
+OFFICE_CALLS: Final = build_opener(ProxyHandler({}))
 #: Paths that belong to the identity room.
 IDENTITY_PATHS: Final = (
     "/maskinporten",
@@ -200,6 +236,7 @@ async def _api(base: Base, stack: contextlib.AsyncExitStack) -> list[Bound]:
         base.master_key,
         registers=BuiltinRegisters(base.database, sandbox=base.sandbox),
         listener=base.listener,
+        sandbox=base.sandbox,
     )
     stack.push_async_callback(review.close)
     delivery = await DeliveryRoom.open(base.settings, base.database, base.calendar, base.machine)

@@ -53,6 +53,21 @@ def keep_on_loopback(settings: Settings) -> None:
                 )
 
 
+def warn_of_missing_providers(settings: Settings) -> None:
+    """Orders are accepted all the same, and wait."""
+    for what, variable, urls in (
+        ("e-mail", "VARSEL_EMAIL_URL", settings.email_url),
+        ("SMS", "VARSEL_SMS_URL", settings.sms_url),
+    ):
+        if not urls:
+            log.warning(
+                "no provider is set: messages wait until one is",
+                action="world.no_provider",
+                channel=what,
+                setting=variable,
+            )
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -81,6 +96,8 @@ class World:
         self._postgres_state = "starting"
         self._stopping = False
         self._starting: asyncio.Task[None] | None = None
+        #: Where the other HTTP processes ask this one about everybody.
+        self._office = ""
         self.place: Place
         self.database_url = ""
         self.inbox: SandboxRoom | None = None
@@ -116,6 +133,13 @@ class World:
         host = LOOPBACK if self.sandbox else settings.host
         listening = self._close.enter_context(contextlib.closing(bind(host, settings.port)))
         self.settings = settings = settings.replace(port=listening.getsockname()[1])
+        # Internal endpoints are told apart by the port they are asked on.
+        more = [bind(settings.internal_host, settings.internal_port)] if settings.internal_port else []
+        if settings.api_processes > 1:
+            more.append(bind(LOOPBACK, 0))
+            self._office = f"http://{LOOPBACK}:{more[-1].getsockname()[1]}"
+        for each in more:
+            self._close.callback(each.close)
 
         ground = await self._ground()
         self.database_url = ground.url
@@ -137,13 +161,12 @@ class World:
         front = await open_front(
             base,
             frozenset(HTTP_ROLES),
-            sandbox=self.inbox,
             states=self._states,
             pages=self._pages,
         )
         self._close.push_async_callback(front.close)
         base.start()
-        server = HttpServer(front.app, [listening], stop_seconds=settings.stop_seconds)
+        server = HttpServer(front.app, [listening, *more], stop_seconds=settings.stop_seconds)
         self._close.push_async_callback(server.stop)
         self._say("Starting the workers")
         await self._starting
@@ -162,6 +185,7 @@ class World:
             )
         )
         self._close.callback(self.place.withdraw)
+        warn_of_missing_providers(settings)
 
     async def _ground(self) -> Ground:
         """Claim the directory, start the database where it is ours, bring the schema up."""
@@ -260,7 +284,7 @@ class World:
                 Child(
                     name,
                     child.command("http"),
-                    of(name, socket=descriptor),
+                    of(name, socket=descriptor, office=self._office),
                     passed=(descriptor,),
                     output=self._output,
                 )
