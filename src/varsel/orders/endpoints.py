@@ -97,7 +97,7 @@ ENDPOINTS: Final = (
         "get_chain",
         Policy.CREATE,
         "Receipt of an order",
-        responses={200: ChainReceipt},
+        responses={200: ChainReceipt, 304: None},
         problems=(400, 401, 403, 404),
         description="The receipt that was given when the order was accepted: where the `Location` of an accepted order leads.",
     ),

@@ -39,6 +39,7 @@ from varsel.orders.wire_direct import (
 )
 from varsel.orders.wire_v1 import ChannelOrder, EmailOrder, OrderReceipt, SmsOrder
 from varsel.recipients.registers import Registers
+from varsel.runtime.asgi import with_etag
 from varsel.runtime.clock import Calendar
 from varsel.runtime.endpoints import Call, Reply
 from varsel.runtime.errors import EmptyProblem, ValidationProblem
@@ -160,7 +161,7 @@ class Routes:
         receipt = await self._database.fetchval(_sql.chain_receipt, chain_id, creator_of(call))
         if receipt is None:
             raise EmptyProblem(404)
-        return Reply(200, receipt)
+        return with_etag(call, Reply(200, receipt))
 
     # v1 orders
 

@@ -1,4 +1,4 @@
-"""Orders as the v1 endpoints show them (docs/reference/notifications-api.md 2.4, 2.5) and the receipts of chains."""
+"""Orders as the v1 endpoints show them (docs/reference/notifications-api.md 2.4, 2.5)."""
 
 from __future__ import annotations
 
@@ -71,9 +71,3 @@ async def orders(database: Database, reference: str, creator: str, base_url: str
     if sum(len(row["content"] or b"") for row in rows) < LARGE:
         return answer()
     return await asyncio.to_thread(answer)
-
-
-async def chain(database: Database, chain_id: UUID, creator: str) -> bytes | None:
-    """The receipt that the creator got for a chain, byte for byte; None when it has no such chain."""
-    receipt: bytes | None = await database.fetchval(_sql.chain_receipt, chain_id, creator)
-    return receipt

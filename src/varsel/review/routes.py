@@ -8,8 +8,6 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-import msgspec
-
 from varsel.review import log, orders, query, results, search, shipments
 from varsel.review.feed import FeedReader
 from varsel.review.log import LogReader
@@ -93,17 +91,6 @@ ENDPOINTS: Final = (
         problems=_V1,
         deprecated=True,
         description="Each SMS notification of the order with its result; none is an empty list.",
-    ),
-    Endpoint(
-        "GET",
-        f"{BASE}/orders/chain/{{id}}",
-        "get_chain",
-        Policy.CREATE,
-        "Receipt of an order chain",
-        responses={200: msgspec.Raw, 304: None},
-        problems=(401, 403, 404),
-        typed={"id": "uuid"},
-        description="The receipt as it was first given; the `Location` of a v2 order points here.",
     ),
     Endpoint(
         "GET",
@@ -260,9 +247,6 @@ class Routes:
         return answer(call, await results.results(self._database, wanted, creator_of(call), "Sms"))
 
     # -- v2 --------------------------------------------------------------------------------------------------------
-
-    async def get_chain(self, call: Call) -> Reply:
-        return answer(call, await orders.chain(self._database, UUID(call.params["id"]), creator_of(call)))
 
     async def get_shipment(self, call: Call) -> Reply:
         found = await shipments.shipment(self._database, UUID(call.params["id"]), creator_of(call))

@@ -311,27 +311,3 @@ async def test_etags_spare_what_has_not_changed(world: World) -> None:
     )
     changed = await world.get(f"orders/{order}/status", if_none_match=tag)
     assert changed.status_code == 200
-
-
-async def test_3_9_the_location_of_a_chain_can_be_read(world: World) -> None:
-    chain = uuid7()
-    receipt = b'{\n  "notificationOrderId": "x"\n}'
-    await world.database.execute(
-        "insert into idempotency (creator, family, key_hash, chain_id, body_mac, receipt, created_at) values ('ttd', 'chain', 'k', $1, 'm', $2, $3)",
-        chain,
-        receipt,
-        NOW,
-    )
-    answer = await world.get(f"orders/chain/{chain}")
-    assert answer.content == receipt
-    for path, creator, status in (
-        (f"orders/chain/{chain}", "skd", 404),
-        (f"orders/chain/{uuid7()}", "ttd", 404),
-        (f"orders/chain/{chain}", "", 403),
-        (f"orders/chain/{chain}", None, 401),
-    ):
-        refused = await world.get(path, creator)
-        assert (refused.status_code, refused.content) == (status, b"")
-    assert (await world.get("orders/chain/status")).status_code == 400, (
-        "an order with id `chain` and its status"
-    )

@@ -22,7 +22,3 @@ select id, recipient_kind, recipient, address, status, status_at
 from notification
 where order_id = $1 and channel = $2
 order by position;
-
--- name: chain_receipt
--- The receipt of a chain, as it was first given to its creator.
-select receipt from idempotency where chain_id = $1 and creator = $2;
