@@ -5,7 +5,15 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-ABSENT = object()
+
+class Absent:
+    """Stands for a member that is left out; its text is part of test names."""
+
+    def __repr__(self) -> str:
+        return "absent"
+
+
+ABSENT = Absent()
 
 
 def email(**changes: Any) -> dict[str, Any]:
@@ -74,3 +82,66 @@ def put(body: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
     else:
         at[last] = value
     return changed
+
+
+def v1_email(**changes: Any) -> dict[str, Any]:
+    return {
+        "subject": "Ny melding",
+        "body": "Hei",
+        "recipients": [{"emailAddress": "kari@example.org"}],
+    } | changes
+
+
+def v1_sms(**changes: Any) -> dict[str, Any]:
+    return {"body": "Hei", "recipients": [{"mobileNumber": "+4799999999"}]} | changes
+
+
+def v1_channel(channel: Any = "EmailPreferred", **changes: Any) -> dict[str, Any]:
+    return {
+        "notificationChannel": channel,
+        "recipients": [{"emailAddress": "kari@example.org", "mobileNumber": "+4799999999"}],
+        "emailTemplate": {"subject": "Ny melding", "body": "Hei"},
+        "smsTemplate": {"body": "Hei"},
+    } | changes
+
+
+FILE = "https://examplestore.blob.core.windows.net/out/avtale.pdf?sv=2024-11-04&se=2031-03-15T08%3A00%3A00Z&sr=b&sp=r&sig=c3ludGhldGlj"
+
+
+def composed(**changes: Any) -> dict[str, Any]:
+    return {
+        "idempotencyId": "contract-77",
+        "recipient": {
+            "emailAddress": "kari@example.org",
+            "emailSettings": {
+                "subject": "Signert avtale",
+                "body": "Avtalen ligger vedlagt.",
+                "attachments": [{"filename": "avtale.pdf", "mimeType": "application/pdf", "sasUrl": FILE}],
+            },
+        },
+    } | changes
+
+
+def instant_sms(**changes: Any) -> dict[str, Any]:
+    return {
+        "idempotencyId": "otp-1",
+        "recipientSms": {
+            "phoneNumber": "+4799999999",
+            "timeToLiveInSeconds": 360,
+            "smsSettings": {"body": "Kode: 1"},
+        },
+    } | changes
+
+
+def wrapped_sms(**changes: Any) -> dict[str, Any]:
+    return {"idempotencyId": "otp-1", "recipient": {"recipientSms": instant_sms()["recipientSms"]}} | changes
+
+
+def instant_email(**changes: Any) -> dict[str, Any]:
+    return {
+        "idempotencyId": "receipt-1",
+        "recipientEmail": {
+            "emailAddress": "kari@example.org",
+            "emailSettings": {"subject": "Kvittering", "body": "<b>Takk</b>", "contentType": "Html"},
+        },
+    } | changes
