@@ -5,19 +5,10 @@ Modules are named as text and imported when their command is called, so that `va
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """One command. `words` is its name, with its group before it; `where` is `module:function`."""
-
-    words: str
-    where: str
-    sentence: str
-    examples: tuple[str, ...]
-
+from varsel.cli.callers import CALLER_COMMANDS, CALLER_GROUPS
+from varsel.cli.command import Command
 
 #: Groups and their sentences.
 GROUPS: Final[dict[str, str]] = {
@@ -26,6 +17,7 @@ GROUPS: Final[dict[str, str]] = {
     "sandbox clock": "Move the calendar of a running sandbox: send times, reminders, expiry and retention follow it.",
     "contacts": "Fill the built-in contact register.",
     "dev": "Shortcuts for development against a sandbox.",
+    **CALLER_GROUPS,
 }
 
 COMMANDS: Final[tuple[Command, ...]] = (
@@ -121,6 +113,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
         "List every setting with its type, its default and one sentence.",
         ("varsel settings",),
     ),
+    *CALLER_COMMANDS,
 )
 
 #: Exit codes, as documented in docs/reference/cli.md.

@@ -1,0 +1,232 @@
+"""What the commands of callers share: where to, with which credentials, how to say it, and how to fail."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from cyclopts import Parameter
+
+from varsel.cli.terminal import complain, say
+from varsel.runtime.errors import OperatorError
+
+if TYPE_CHECKING:
+    from varsel.cli.profiles import Profile
+    from varsel.client import Environment, ForwardedToken, Maskinporten, Notifications
+    from varsel.client.testing import Sandbox
+
+
+class Refused(OperatorError):
+    """It was refused."""
+
+
+class WrongInput(OperatorError):
+    """The command line or a setting is wrong."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class NoAnswer(OperatorError):
+    """There is no answer."""
+
+    exit_code: ClassVar[int] = 3
+
+
+class TooLate(OperatorError):
+    """It did not happen in time."""
+
+    exit_code: ClassVar[int] = 4
+
+
+@contextlib.contextmanager
+def told() -> Iterator[None]:
+    """Errors of the client as one sentence with the exit code that fits."""
+    from varsel import client
+    from varsel.client.testing import SandboxError
+
+    def warn(message: Warning | str, *_: Any, **__: Any) -> None:
+        complain(str(message))
+
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = warn
+            yield
+    except (client.ConfigurationError, client.InvalidOrder) as error:
+        raise WrongInput(str(error)) from None
+    except client.NotFinal as error:
+        raise TooLate(str(error)) from None
+    except (client.TransportError, client.ServerError, client.TooManyRequests) as error:
+        raise NoAnswer(str(error)) from None
+    except (client.ClientError, SandboxError) as error:
+        raise Refused(str(error)) from None
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Where:
+    """The options that say where to and as whom."""
+
+    profile: Annotated[
+        str | None, Parameter(help="Profile to use; VARSEL_SDK_PROFILE and the default one come after.")
+    ] = None
+    env: Annotated[
+        str | None, Parameter(help="Environment: tt02, production, at22 …, or the address of a Varsel.")
+    ] = None
+    data: Annotated[
+        Path | None, Parameter(help="Data directory of a running sandbox, whose service owner ttd is used.")
+    ] = None
+
+
+Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON for programs.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The credentials that were found: those of a profile, of the environment variables, or a running sandbox's own."""
+
+    profile: Profile | None
+    variables: bool
+    sandbox: Sandbox | None
+    environment: Environment | None
+
+    def maskinporten(self, scope: str | None = None) -> Maskinporten:
+        """Credentials for tokens by an integration."""
+        from varsel.client import Maskinporten
+
+        more: dict[str, Any] = {} if scope is None else {"scope": scope}
+        if self.environment is not None:
+            more["environment"] = self.environment
+        if self.profile is not None:
+            return Maskinporten(
+                self.profile.needed_client_id(), self.profile.key(), **{"scope": self.profile.scope, **more}
+            )
+        if self.variables:
+            return Maskinporten.from_environment(**more)
+        raise WrongInput(
+            "A sandbox by itself has no integration; register one, or add a profile: varsel profile add --help"
+        )
+
+    def credentials(self) -> Maskinporten | ForwardedToken:
+        return self.sandbox.credentials() if self.sandbox is not None else self.maskinporten()
+
+    def notifications(self) -> Notifications:
+        from varsel.client import Notifications
+
+        return Notifications(self.credentials(), environment=self.environment)
+
+    def close(self) -> None:
+        if self.sandbox is not None:
+            self.sandbox.stop()
+
+
+def caller(where: Where | None) -> Caller:
+    """Whose credentials count: --data, --profile, variables, the default profile, and last a sandbox that runs here."""
+    from varsel.cli import profiles
+    from varsel.client import environment as environment_named
+
+    where = where or Where()
+    found = None if where.env is None else environment_named(where.env)
+    if where.data is not None:
+        return Caller(None, False, sandbox(where.data), None)
+    name = where.profile or os.environ.get("VARSEL_SDK_PROFILE")
+    variables = any(
+        one in os.environ for one in ("VARSEL_SDK_CLIENT_ID", "MASKINPORTEN_CLIENT_ID", "ClientId")
+    )
+    if name is None and variables:
+        return Caller(None, True, None, found)
+    book = profiles.Book.open()
+    profile = book.named(name) if name is not None or book.default else None
+    if profile is not None:
+        if profile.client_id is None and found is None:
+            # A sandbox by its address: it hands out tokens itself.
+            return Caller(None, False, _at(profile.environment), None)
+        return Caller(profile, False, None, found or environment_named(profile.environment))
+    if found is not None and found.platform.startswith("http://"):
+        return Caller(None, False, _at(found.platform), None)
+    if found is not None:
+        raise WrongInput(
+            f"There are no credentials for {found.name}; add a profile (varsel profile add --help) or set VARSEL_SDK_CLIENT_ID."
+        )
+    return Caller(None, False, sandbox(None), None)
+
+
+def sandbox(data: Path | None) -> Sandbox:
+    """The sandbox that runs on this data directory, or on the default one."""
+    from varsel.cli.place import data_directory
+    from varsel.client.testing import Sandbox, SandboxError
+    from varsel.runtime.settings import load
+
+    directory = data if data is not None else data_directory(load())
+    try:
+        return Sandbox.connect(directory)
+    except SandboxError:
+        if data is not None:
+            raise
+        raise WrongInput(
+            "There are no credentials: add a profile (varsel profile add --help), set VARSEL_SDK_CLIENT_ID and its key, "
+            "or name a running sandbox with --data."
+        ) from None
+
+
+def _at(address: str) -> Sandbox:
+    from varsel.client.testing import Sandbox
+
+    return Sandbox(address.rstrip("/"), Path(), None, None, None)
+
+
+def text_of(value: str) -> str:
+    """The text of an option: itself, `@file`, or `-` for standard input."""
+    if value == "-":
+        return sys.stdin.read()
+    if not value.startswith("@"):
+        return value
+    try:
+        return Path(value[1:]).read_text("utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise WrongInput(f"{value[1:]} cannot be read as text.") from None
+
+
+def plain(value: Any) -> Any:
+    """Answers of the API as JSON values, with the names of the wire."""
+    import msgspec
+
+    return msgspec.to_builtins(value)
+
+
+def print_json(value: Any, *, indent: int | None = 2) -> None:
+    """JSON for programs: indented, or one line when `indent` is None."""
+    say(json.dumps(plain(value), ensure_ascii=False, indent=indent))
+
+
+def table(columns: list[str], rows: list[list[str]]) -> None:
+    """Rows under headings; as wide as the terminal, or tab separated when the output is no terminal."""
+    if not sys.stdout.isatty():
+        for row in rows:
+            say("\t".join(row))
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    shown = Table(*columns, box=None, header_style="bold", pad_edge=False)
+    for row in rows:
+        shown.add_row(
+            *(f"[{colour(cell)}]{escape(cell)}[/]" if colour(cell) else escape(cell) for cell in row)
+        )
+    Console().print(shown)
+
+
+def colour(cell: str) -> str:
+    """Green for what arrived, red for what failed."""
+    if cell.endswith("_Delivered") or cell == "Order_Completed":
+        return "green"
+    if "_Failed" in cell or cell == "inactive":
+        return "red"
+    return "yellow" if cell.startswith(("Order_", "Email_", "SMS_")) else ""

@@ -1,0 +1,75 @@
+"""`varsel token` and `varsel doctor`: tokens by an integration, and what stands in their way."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from varsel.cli.calling import Caller, Json, Where, caller, plain, print_json, told
+from varsel.cli.terminal import complain, say
+
+
+def token(
+    *,
+    where: Where | None = None,
+    scope: Annotated[
+        list[str] | None,
+        Parameter(
+            help="A scope in place of the usual one; may be given several times.",
+            negative="",
+            consume_multiple=False,
+        ),
+    ] = None,
+    maskinporten: Annotated[
+        bool, Parameter(negative="", help="The Maskinporten token itself, not exchanged.")
+    ] = False,
+    decode: Annotated[
+        bool, Parameter(negative="", help="Show header and claims in place of the token.")
+    ] = False,
+) -> None:
+    from varsel.client._tokens import claims_of, header_of
+
+    with told():
+        who = caller(where)
+        try:
+            value = _value(who, " ".join(scope) if scope else None, maskinporten=maskinporten)
+        finally:
+            who.close()
+    if decode:
+        print_json({"header": header_of(value), "claims": claims_of(value)})
+    else:
+        say(value)
+
+
+def _value(who: Caller, scope: str | None, *, maskinporten: bool) -> str:
+    from varsel.client import AltinnTokens
+    from varsel.client.testing import SandboxError
+
+    if who.sandbox is not None:
+        if maskinporten:
+            raise SandboxError(
+                "A sandbox hands out Altinn tokens only; register an integration for Maskinporten tokens."
+            )
+        return who.sandbox.token(**({} if scope is None else {"scope": scope}))
+    source = who.maskinporten(scope)
+    return source.token().value if maskinporten else AltinnTokens(source).token().value
+
+
+def doctor(*, where: Where | None = None, json: Json = False) -> int:
+    from varsel.client import diagnose
+
+    with told():
+        who = caller(where)
+        findings = []
+        for finding in diagnose(who.maskinporten()):
+            findings.append(finding)
+            if not json:
+                mark = "ok " if finding.well else "BAD"
+                say(f"{mark} {finding.step}: {finding.words}")
+    if json:
+        print_json([plain(one) for one in findings])
+    bad = sum(not one.well for one in findings)
+    if bad:
+        complain(f"{bad} of {len(findings)} steps failed." if bad > 1 else "One step failed.")
+    return 1 if bad else 0
