@@ -12,7 +12,7 @@ import platform
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from uuid import UUID
 
 import msgspec
@@ -43,6 +43,7 @@ from varsel.delivery.reports import Matcher, ReportStore, give_up
 from varsel.delivery.resolving import RegisterResolver
 from varsel.delivery.retention import Retention
 from varsel.delivery.routes import ENDPOINTS, DeliveryRoutes
+from varsel.delivery.webhooks import Poster, WebhookLane
 from varsel.delivery.window import Window
 from varsel.recipients.registers import Registers
 from varsel.runtime.clock import Calendar, Machine
@@ -68,6 +69,10 @@ _LANES: Final[tuple[tuple[Kind, int], ...]] = (
     ("Sms", LANE_ORDINARY),
 )
 _COMPOSED_BATCH: Final = 4  # mails with files in one batch: each may hold 25 MB
+
+
+class Outbound(Getter, Poster, Protocol):
+    """What reaches addresses that callers chose; `varsel.runtime.outbound.GuardedClient`."""
 
 
 class DeliveryRoom:
@@ -101,7 +106,7 @@ class Worker:
         master_key: MasterKey,
         channels: Sequence[Channel],
         registers: Registers,
-        outbound: Getter,
+        outbound: Outbound,
         sandbox: bool = False,
         *,
         resolver: Resolver | None = None,
@@ -171,12 +176,14 @@ class Worker:
             Poller(database, calendar, machine, settings, asked, early=self._early) if asked else None
         )
         self._poll_task: asyncio.Task[None] | None = None
+        self._webhooks = WebhookLane(database, machine, outbound, master_key)
         self._wakes = {name: asyncio.Event() for name in ("due", "feed", "report", "reap")}
         for topic, callback in (
             ("due", self._wakes["due"].set),
             ("ready", self._look_ready),
             ("feed", self._wakes["feed"].set),
             ("report", self._wakes["report"].set),
+            ("webhook", self._webhooks.look),
             ("clock", self._clock_moved),
         ):
             listener.on(topic, callback)
@@ -204,6 +211,7 @@ class Worker:
         ]
         if self._poller is not None:
             self._poll_task = create(self._poller.run(), name="varsel-poll")
+        self._webhooks.start()
         self._dispatch_tasks = [create(dispatcher.run()) for dispatcher in self._dispatchers.values()]
 
     async def stop(self) -> None:
@@ -213,6 +221,7 @@ class Worker:
         self._stopping = True
         for wake in self._wakes.values():
             wake.set()
+        leaving = asyncio.create_task(self._webhooks.stop())
         with contextlib.suppress(Exception):
             await asyncio.wait_for(self._due.settle(), 5)
         for dispatcher in self._dispatchers.values():
@@ -233,6 +242,7 @@ class Worker:
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
+        await leaving
         with contextlib.suppress(Unavailable):
             await self._sequencer.run()
             await self._database.execute(_sql.release_due, self.id)
@@ -271,7 +281,8 @@ class Worker:
                     await wake.wait()
 
     async def _number(self) -> bool:
-        await self._sequencer.run()
+        if await self._sequencer.run():
+            self._webhooks.look()
         return False
 
     async def _pulses(self) -> None:

@@ -5,21 +5,23 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Self
 
-from varsel.review import operations, routes
+from varsel.review import operations, routes, webhooks
 from varsel.review.daily import DailyFiles
 from varsel.review.feed import FeedReader
 from varsel.review.log import Authorizations, LogReader
 from varsel.review.operations import Operations
 from varsel.review.routes import Routes
-from varsel.review.search import Digest, Search
+from varsel.review.search import Search
+from varsel.review.webhooks import WebhookRoutes
 from varsel.runtime.clock import Calendar
 from varsel.runtime.endpoints import Bound, bind
 from varsel.runtime.settings import Settings
 from varsel.store.database import Database, Listener
+from varsel.store.secrets import MasterKey
 
 
 class ReviewRoom:
-    """Everything that tells what happened: orders, results, shipments, feed, logs, support search, metrics."""
+    """Everything that tells what happened: orders, results, shipments, feed, logs, support search, metrics, webhooks."""
 
     def __init__(self, bound: tuple[Bound, ...]) -> None:
         self.bound = bound
@@ -30,12 +32,15 @@ class ReviewRoom:
         settings: Settings,
         database: Database,
         calendar: Calendar,
-        master_key: Digest,
+        master_key: MasterKey,
         *,
         registers: Authorizations,
         listener: Listener | None = None,
+        sandbox: bool = False,
     ) -> Self:
-        """`listener` wakes those who wait for the feed; without one they look every second."""
+        """`listener` wakes those who wait for the feed; without one they look every second. `sandbox` lets webhooks lie on
+        this machine.
+        """
         reading = Routes(
             database,
             calendar,
@@ -51,7 +56,14 @@ class ReviewRoom:
             DailyFiles(database, settings.environment),
             keep_feed=timedelta(days=settings.keep_feed_days),
         )
-        return cls((*bind(routes.ENDPOINTS, reading), *bind(operations.ENDPOINTS, operating)))
+        telling = WebhookRoutes(database, calendar, master_key, sandbox=sandbox)
+        return cls(
+            (
+                *bind(routes.ENDPOINTS, reading),
+                *bind(operations.ENDPOINTS, operating),
+                *bind(webhooks.ENDPOINTS, telling),
+            )
+        )
 
     async def close(self) -> None:
         """Nothing is held."""

@@ -590,17 +590,21 @@ CREATE TABLE public.webhook_attempt (
 );
 
 CREATE TABLE public.webhook_event (
-    id uuid NOT NULL,
+    id uuid DEFAULT uuidv7() NOT NULL,
     webhook_id uuid NOT NULL,
     type text NOT NULL,
-    message_id text NOT NULL,
-    payload bytea NOT NULL,
+    seq bigint,
+    order_id uuid,
+    notification_id uuid,
+    status text,
+    at timestamp with time zone NOT NULL,
     created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     next_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     tries smallint DEFAULT 0 NOT NULL,
     owner uuid,
     lease_until timestamp with time zone
-);
+)
+WITH (autovacuum_vacuum_threshold='1000', autovacuum_vacuum_scale_factor='0');
 
 CREATE TABLE public.worker (
     id uuid NOT NULL,
@@ -851,7 +855,7 @@ CREATE INDEX webhook_creator ON public.webhook USING btree (creator);
 
 CREATE INDEX webhook_event_leased ON public.webhook_event USING btree (lease_until) WHERE (owner IS NOT NULL);
 
-CREATE INDEX webhook_event_waiting ON public.webhook_event USING btree (next_at) WHERE (owner IS NULL);
+CREATE INDEX webhook_event_waiting ON public.webhook_event USING btree (webhook_id, next_at, id) WHERE (owner IS NULL);
 
 ALTER TABLE ONLY public.client_key
     ADD CONSTRAINT client_key_client_id_fkey FOREIGN KEY (client_id) REFERENCES public.client(id) ON DELETE CASCADE;

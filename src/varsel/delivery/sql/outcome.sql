@@ -23,7 +23,12 @@ with w as (
         rank = case when w.ask_after is null then 20 else 10 end
     from w join ended e on e.attempt_id = w.attempt_id
     where n.order_id = w.order_id and n.id = w.notification_id and n.rank < 20
-    returning n.order_id, n.id, n.channel, n.provider, n.reference, w.until, w.family, w.ask_after
+    returning n.order_id, n.id, n.creator, n.status, n.channel, n.provider, n.reference, w.until, w.family, w.ask_after
+), told as (
+    insert into webhook_event (webhook_id, type, order_id, notification_id, status, at)
+    select h.id, 'message.changed', m.order_id, m.id, m.status, $8
+    from moved m join webhook h on h.creator = m.creator and h.disabled_at is null and 'message.changed' = any(h.events)
+    where m.ask_after is null
 ), waits as (
     insert into awaiting (notification_id, order_id, channel, until, then_status, provider, reference, poll_at)
     select id, order_id, channel, until, case family when 'dsn' then 'Delivered' else 'Failed_TTL' end, provider, reference,
@@ -110,12 +115,20 @@ with w as (
 ), ended as (
     update notification n set status = w.status, rank = w.rank, status_at = $6
     from w where n.order_id = w.order_id and n.id = w.notification_id and n.rank < 30 and n.rank < w.rank
-    returning n.order_id, n.id
+    returning n.order_id, n.id, n.creator, n.status
 ), changed as (
     update notification n set status = w.status, rank = w.rank, status_at = $6, corrected = (o.state = 'Completed')
     from w join orders o on o.id = w.order_id
     where n.order_id = w.order_id and n.id = w.notification_id and n.rank >= 30 and n.rank < w.rank
-    returning n.order_id, n.id, n.corrected
+    returning n.order_id, n.id, n.corrected, n.creator, n.status
+), told as (
+    insert into webhook_event (webhook_id, type, order_id, notification_id, status, at)
+    select h.id, t.type, t.order_id, t.id, t.status, $6
+    from (
+        select 'message.changed' as type, order_id, id, creator, status from ended
+        union all
+        select case when corrected then 'order.corrected' else 'message.changed' end, order_id, id, creator, status from changed
+    ) t join webhook h on h.creator = t.creator and h.disabled_at is null and t.type = any(h.events)
 ), quiet as (
     delete from awaiting a using ended e where a.notification_id = e.id
 ), unsent as (

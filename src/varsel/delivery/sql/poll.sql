@@ -16,10 +16,15 @@ where a.notification_id = w.id;
 -- The provider has sent messages on; their reports decide now.
 with quiet as (
     update awaiting set poll_at = null where notification_id = any($2::uuid[])
+), moved as (
+    update notification n set status = 'Succeeded', rank = 20, status_at = $3
+    from unnest($1::uuid[], $2::uuid[]) as w (order_id, id)
+    where n.order_id = w.order_id and n.id = w.id and n.rank < 20
+    returning n.order_id, n.id, n.creator
 )
-update notification n set status = 'Succeeded', rank = 20, status_at = $3
-from unnest($1::uuid[], $2::uuid[]) as w (order_id, id)
-where n.order_id = w.order_id and n.id = w.id and n.rank < 20;
+insert into webhook_event (webhook_id, type, order_id, notification_id, status, at)
+select h.id, 'message.changed', m.order_id, m.id, 'Succeeded', $3
+from moved m join webhook h on h.creator = m.creator and h.disabled_at is null and 'message.changed' = any(h.events);
 
 -- name: asked_enough
 -- Messages about which the provider has said its last word.

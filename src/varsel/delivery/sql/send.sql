@@ -61,6 +61,10 @@ with w as (
 ), moved as (
     update notification n set status = 'Sending', rank = 10, status_at = $6, provider = t.provider
     from taken t where n.order_id = t.order_id and n.id = t.notification_id and n.rank < 20
+), told as (
+    insert into webhook_event (webhook_id, type, order_id, notification_id, status, at)
+    select h.id, 'message.changed', t.order_id, t.notification_id, 'Sending', $6
+    from taken t join webhook h on h.creator = t.creator and h.disabled_at is null and 'message.changed' = any(h.events)
 )
 insert into handoff (attempt_id, notification_id, order_id, creator, channel, provider, number, lane, domain, daytime, expires_at, worker)
 select attempt_id, notification_id, order_id, creator, channel, provider, tries + 1, lane, domain, daytime, expires_at, $5 from taken

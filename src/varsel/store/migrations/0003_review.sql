@@ -85,19 +85,24 @@ create table webhook (
 );
 create index webhook_creator on webhook (creator);
 
+-- What is to be told to an endpoint, written by the statement that made it true. The words are put together when it is sent:
+-- an event of the feed by its number (`seq`), any other by its message and the status it took.
 create table webhook_event (
-    id          uuid        primary key,               -- UUIDv7; the webhook-id header is made of feed number or this
-    webhook_id  uuid        not null references webhook on delete cascade,
-    type        text        not null,
-    message_id  text        not null,
-    payload     bytea       not null,
-    created_at  timestamptz not null default clock_timestamp(),
-    next_at     timestamptz not null default clock_timestamp(),
-    tries       smallint    not null default 0,
-    owner       uuid,
-    lease_until timestamptz
+    id              uuid        primary key default uuidv7(),
+    webhook_id      uuid        not null references webhook on delete cascade,
+    type            text        not null,
+    seq             bigint,
+    order_id        uuid,
+    notification_id uuid,
+    status          text,
+    at              timestamptz not null,            -- calendar clock: when it happened
+    created_at      timestamptz not null default clock_timestamp(),
+    next_at         timestamptz not null default clock_timestamp(),
+    tries           smallint    not null default 0,
+    owner           uuid,
+    lease_until     timestamptz
 );
-create index webhook_event_waiting on webhook_event (next_at) where owner is null;
+create index webhook_event_waiting on webhook_event (webhook_id, next_at, id) where owner is null;
 create index webhook_event_leased on webhook_event (lease_until) where owner is not null;
 
 create table webhook_attempt (
@@ -112,6 +117,7 @@ create table webhook_attempt (
 );
 create index webhook_attempt_webhook on webhook_attempt (webhook_id, at);
 
+alter table webhook_event set (autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0);
 alter table feed_pending set (autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0,
     autovacuum_analyze_threshold = 2000, autovacuum_analyze_scale_factor = 0.2, autovacuum_vacuum_cost_delay = 0);
 alter table feed_counter set (fillfactor = 20, autovacuum_vacuum_threshold = 50, autovacuum_vacuum_scale_factor = 0);

@@ -1,0 +1,256 @@
+"""Telling creators' endpoints what happened: a lane of its own, at least once, tried for a day.
+
+Events are written by the statements that make them true (feed numbers, results), so none is lost and none is invented. One
+endpoint is told one thing at a time, in order as far as it answers; endpoints do not wait for each other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import groupby
+from typing import Any, Final, Protocol
+from uuid import UUID, uuid4
+
+import structlog
+
+from varsel.channels.retry_after import retry_after
+from varsel.delivery.webhook_messages import TEST, Event, body_of, headers_of
+from varsel.runtime.clock import Machine
+from varsel.runtime.errors import Unavailable
+from varsel.runtime.outbound_rules import ForbiddenAddress, OutboundError, OutboundTimeout
+from varsel.store import queries
+from varsel.store.database import Database
+from varsel.store.secrets import MasterKey, SealError
+
+_sql = queries.load("varsel.delivery")
+log = structlog.get_logger("varsel.delivery")
+
+TIMEOUT: Final = 15.0
+AT_ONCE: Final = 20  # endpoints that are told something at the same time
+IN_HAND: Final = 8  # events of one endpoint: told within the lease also when each takes the whole timeout
+LEASE: Final = timedelta(seconds=180)
+FOR: Final = timedelta(hours=24)
+"""How long an event is tried, and how long an endpoint may fail before it is turned off."""
+KEEP_ATTEMPTS: Final = timedelta(days=30)
+_IDLE_SECONDS: Final = 1.0
+_LEAST_SECONDS: Final = 0.1
+_FORGET_SECONDS: Final = 3600.0
+_LAPSED_SECONDS: Final = 30.0
+_LEAVING_SECONDS: Final = 5.0
+_OFF: Final = "Every delivery failed for 24 hours; the last one: "
+_GONE: Final = "The endpoint answered that it is gone: "
+#: Seconds before the next try: together some 26 hours, so that the last try finds an endpoint that has failed for a day.
+PAUSES: Final = (5, 30, 120, 300, 900, 1800, 3600, 7200, 14_400, 21_600, 21_600, 21_600)
+
+
+class Poster(Protocol):
+    """What sends; `varsel.runtime.outbound.GuardedClient`."""
+
+    async def post(
+        self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None, timeout: float = 10.0
+    ) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of one try. `detail` is for the creator and names nothing of what was sent."""
+
+    status: int | None
+    detail: str
+    after: float | None = None
+
+    @property
+    def taken(self) -> bool:
+        return self.status is not None and 200 <= self.status < 300
+
+
+def pause_before(tries: int, after: float | None) -> timedelta:
+    """Before another try after `tries` earlier ones: what the endpoint asked for, else a growing pause, a fifth more or less."""
+    grown = PAUSES[min(tries, len(PAUSES) - 1)] * random.uniform(0.8, 1.2)
+    return timedelta(seconds=min(max(after or 0.0, grown), PAUSES[-1] * 1.2))
+
+
+class WebhookLane:
+    """Claims what waits and tells it, from `start` to `stop`; `look` wakes it."""
+
+    def __init__(self, database: Database, machine: Machine, client: Poster, master_key: MasterKey) -> None:
+        self._database = database
+        self._machine = machine
+        self._client = client
+        self._master_key = master_key
+        self._owner = uuid4()
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self._busy: dict[UUID, asyncio.Task[None]] = {}
+        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name="varsel-webhooks")
+
+    def look(self) -> None:
+        """Something may wait."""
+        self._wake.set()
+
+    async def stop(self) -> None:
+        """Take nothing more, give what is on its way a few seconds, and give back the rest."""
+        self._stopping = True
+        self._wake.set()
+        if self._task is not None:
+            await asyncio.wait([self._task])
+        busy = list(self._busy.values())
+        if busy:
+            _, late = await asyncio.wait(busy, timeout=_LEAVING_SECONDS)
+            for task in late:
+                task.cancel()  # told or not: it is told again
+            await asyncio.gather(*late, return_exceptions=True)
+        with contextlib.suppress(Unavailable):
+            await self._database.execute(_sql.leave_webhook_events, self._owner)
+
+    async def _run(self) -> None:
+        forget_at = lapsed_at = 0.0
+        while not self._stopping:
+            self._wake.clear()
+            try:
+                now = self._machine.monotonic()
+                if now >= lapsed_at:
+                    await self._database.execute(_sql.release_lapsed_webhook_events)
+                    lapsed_at = now + _LAPSED_SECONDS
+                if now >= forget_at:
+                    await self._database.execute(_sql.forget_webhook_attempts, KEEP_ATTEMPTS, 2 * FOR)
+                    forget_at = now + _FORGET_SECONDS
+                await self._round()
+            except Unavailable:
+                log.warning("webhooks wait for the database", action="delivery.webhooks_wait")
+            except Exception:
+                log.exception("the webhook lane failed; it goes on", action="delivery.webhooks_failed")
+            await asyncio.sleep(_LEAST_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_IDLE_SECONDS):
+                    await self._wake.wait()
+
+    async def _round(self) -> None:
+        """Claim what waits and begin to tell it."""
+        rows = await self._database.fetch(_sql.claim_webhook_events, IN_HAND, self._owner, LEASE)
+        for webhook_id, group in groupby(rows, key=lambda row: row["webhook_id"]):
+            events = list(group)
+            before = self._busy.get(webhook_id)
+            task = asyncio.create_task(self._tell_all(webhook_id, events, before))
+            self._busy[webhook_id] = task
+            task.add_done_callback(partial(self._done, webhook_id))
+
+    def _done(self, webhook_id: UUID, task: asyncio.Task[None]) -> None:
+        if self._busy.get(webhook_id) is task:
+            del self._busy[webhook_id]
+        self._wake.set()
+
+    async def _tell_all(
+        self, webhook_id: UUID, rows: Sequence[Any], before: asyncio.Task[None] | None
+    ) -> None:
+        """One endpoint's events in order; after a failure the rest waits with the one that failed."""
+        if before is not None:
+            await asyncio.wait([before])
+        left = list(rows)
+        pause = timedelta(0)
+        try:
+            while left and not self._stopping:
+                async with self._turns:
+                    failed = await self._tell(left.pop(0))
+                if failed is not None:
+                    pause = failed
+                    break
+        except Unavailable:
+            pass  # the leases run out
+        except Exception:
+            log.exception(
+                "an endpoint could not be told", action="delivery.webhook_failed", webhook=str(webhook_id)
+            )
+        if left:
+            with contextlib.suppress(Unavailable):
+                await self._database.execute(
+                    _sql.release_webhook_events, [row["id"] for row in left], self._owner, pause
+                )
+
+    async def _tell(self, row: Any) -> timedelta | None:
+        """Tell one event and store what came of it; how long the endpoint rests when it did not take it."""
+        event = _event(row)
+        began = self._machine.monotonic()
+        answer = await self._post(row, event)
+        took = int((self._machine.monotonic() - began) * 1000)
+        if answer.taken:
+            await self._database.execute(
+                _sql.told, event.id, event.message_id, answer.status, answer.detail, took
+            )
+            return None
+        gone = answer.status == 410
+        pause = pause_before(row["tries"], answer.after)
+        last = gone or row["tries"] >= len(PAUSES)
+        off = await self._database.fetchval(
+            _sql.not_told,
+            event.id,
+            event.message_id,
+            answer.status,
+            answer.detail,
+            took,
+            None if last else pause,
+            FOR,
+            gone,
+            _GONE if gone else _OFF,
+        )
+        log.info(
+            "an endpoint did not take an event",
+            action="delivery.webhook_refused",
+            webhook=str(row["webhook_id"]),
+            status=answer.status,
+        )
+        if off:
+            log.warning(
+                "an endpoint was turned off", action="delivery.webhook_off", webhook=str(row["webhook_id"])
+            )
+            await self._database.execute(_sql.drop_webhook_events, row["webhook_id"])
+        return timedelta(0) if event.type == TEST else pause
+
+    async def _post(self, row: Any, event: Event) -> Answer:
+        try:
+            secrets = [
+                self._master_key.open(sealed)
+                for sealed in (row["secret"], row["previous"])
+                if sealed is not None
+            ]
+        except SealError:
+            return Answer(None, "the secret cannot be opened; rotate it")
+        body = body_of(event)
+        headers = headers_of(event.message_id, int(self._machine.time()), body, secrets)
+        try:
+            answer = await self._client.post(row["url"], body, headers=headers, timeout=TIMEOUT)
+        except ForbiddenAddress:
+            return Answer(None, "the address is one that is not called")
+        except OutboundTimeout:
+            return Answer(None, f"no answer within {TIMEOUT:.0f} seconds")
+        except (OutboundError, OSError) as error:
+            return Answer(None, "no connection" if type(error) is OutboundError else str(error)[:200])
+        status: int = answer.status
+        now = datetime.fromtimestamp(self._machine.time(), UTC)
+        return Answer(status, f"HTTP {status}", retry_after(answer.headers.get("retry-after", ""), now))
+
+
+def _event(row: Any) -> Event:
+    return Event(
+        row["id"],
+        row["type"],
+        row["at"],
+        row["seq"],
+        row["entry"],
+        row["order_id"],
+        row["notification_id"],
+        row["channel"],
+        row["status"],
+        row["address"],
+        row["senders_reference"],
+    )
