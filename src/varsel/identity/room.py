@@ -63,6 +63,7 @@ class IdentityRoom:
         self.app: ASGIApp
         self.keys: KeyRing
         self.signer: Signer
+        self.platform: PlatformTokens
         self.clients: Clients
         self.scopes: Scopes
 
@@ -87,7 +88,7 @@ class IdentityRoom:
         room.keys = keys = await KeyRing.open(database, machine, master_key, listener)
         room.signer = signer = Signer(keys)
         audiences = {settings.base_url, settings.base_url + "/", settings.base_url + "/notifications/api/v1"}
-        platform = await PlatformTokens.open(database, machine, listener, audiences)
+        room.platform = platform = await PlatformTokens.open(database, machine, listener, audiences)
         trail, limiter = AuditLog(database), RateLimiter(database, machine)
         altinn_issuer = settings.base_url + "/authentication/api/v1/openid/"
         trusted = _Trusted(settings, database, machine, keys, sandbox=sandbox, client=outbound)
