@@ -58,7 +58,9 @@ def told() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.showwarning = warn
             yield
-    except (client.ConfigurationError, client.InvalidOrder) as error:
+    except client.InvalidOrder as error:
+        raise WrongInput(f"The order is wrong: {error}.") from None
+    except client.ConfigurationError as error:
         raise WrongInput(str(error)) from None
     except client.NotFinal as error:
         raise TooLate(str(error)) from None
@@ -194,10 +196,16 @@ def text_of(value: str) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Answers of the API as JSON values, with the names of the wire."""
+    """Answers of the API as JSON values, with the names of the wire, and as there without what is not set."""
     import msgspec
 
-    return msgspec.to_builtins(value)
+    return _set(msgspec.to_builtins(value))
+
+
+def _set(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _set(one) for name, one in value.items() if one is not None}
+    return [_set(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def print_json(value: Any, *, indent: int | None = 2) -> None:

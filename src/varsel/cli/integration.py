@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from varsel.cli.administrator import administrator
 from varsel.cli.calling import Json, Where, caller, print_json, table, told
 from varsel.cli.profiles import CREATE
 from varsel.cli.terminal import say
@@ -27,11 +28,7 @@ def _service(where: Where | None) -> Iterator[SelfService]:
 
     with told():
         who = caller(where)
-        source = (
-            who.sandbox.credentials(scope=SelfService.SCOPES)
-            if who.sandbox
-            else who.maskinporten(SelfService.SCOPES)
-        )
+        source = administrator(who.sandbox) if who.sandbox else who.maskinporten(SelfService.SCOPES)
         try:
             with SelfService(source) as service:
                 yield service

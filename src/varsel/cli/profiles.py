@@ -192,7 +192,7 @@ def add(
         book.default = book.default or name
         book.save()
     where = {"keyring": "; its key is in the keyring", "file": f"; its key is in {key_file(name)}"}.get(
-        secret or "", ""
+        kept or "", ""
     )
     say(f"Profile {name} is there{where}.")
 
