@@ -61,9 +61,10 @@ SANDBOX_OWNERS: Final = (
     ("provefylke", "310332712", "Prøvefylke"),
 )
 #: Synthetic people of the sandbox: (national number, name, role, organisation).
-SANDBOX_PEOPLE: Final = (
+SANDBOX_PEOPLE: Final[tuple[tuple[str, str, str, str | None], ...]] = (
     ("17849012320", "Kari Prøve", "operator", None),
     ("17849012320", "Kari Prøve", "service-owner", DIGDIR),
+    *(("17849012320", "Kari Prøve", "service-owner", number) for _, number, _ in SANDBOX_OWNERS),
 )
 
 

@@ -13,7 +13,7 @@ import msgspec
 
 from varsel.identity import audit, registry
 from varsel.identity.audit import Event
-from varsel.identity.clientkeys import MOST, KeyRefused, PublicKey, parse_key
+from varsel.identity.clientkeys import MOST, KeyRefused, PublicKey, parse_set
 from varsel.identity.selfservice import wire
 from varsel.identity.selfservice.errors import (
     FieldError,
@@ -207,13 +207,17 @@ class Clients:
 
     async def add_key(self, actor: Actor, client_id: UUID, entry: object, expected: int | None) -> KeySet:
         """Add one key, or renew it when it has the same kid; the others stay as they are."""
+        return await self.add_keys(actor, client_id, [entry], expected)
+
+    async def add_keys(self, actor: Actor, client_id: UUID, document: object, expected: int | None) -> KeySet:
+        """Add every key of a set, or none of them; one that has the kid of a registered key renews it."""
         await self._active(actor, client_id)
         try:
-            key = parse_key(entry, self._machine.time())
-            await registry.check_shared_primes(self._database, [key])
+            keys = parse_set(document, self._machine.time())
+            await registry.check_shared_primes(self._database, keys)
         except KeyRefused as refused:
             raise _refused(refused) from None
-        await self._change_keys(actor, client_id, expected, "keys.added", add=key)
+        await self._change_keys(actor, client_id, expected, "keys.added", add=keys)
         return await self.keys(actor, client_id)
 
     async def remove_keys(self, actor: Actor, client_id: UUID, kid: str | None, expected: int | None) -> None:
@@ -228,7 +232,7 @@ class Clients:
         expected: int | None,
         action: str,
         *,
-        add: PublicKey | None = None,
+        add: Sequence[PublicKey] = (),
         remove: str | None = None,
         all_: bool = False,
     ) -> None:
@@ -237,11 +241,11 @@ class Clients:
                 raise stale()
             # The row is locked from here on: nobody adds a sixth key beside this one.
             present = {row["kid"] for row in await connection.fetch(sql.keys_of, client_id)}
-            if add is not None:
-                if len(present | {add.kid}) > MOST:
-                    raise invalid(FieldError("keys", f"At most {MOST} keys."))
-                await registry.insert_keys(connection, self._machine, client_id, [add])
-                kids = [add.kid]
+            if add:
+                kids = [key.kid for key in add]
+                if len(present | set(kids)) > MOST:
+                    raise invalid(FieldError("keys", f"At most {MOST} keys.", "Jwks"))
+                await registry.insert_keys(connection, self._machine, client_id, add)
             else:
                 if remove is not None and remove not in present:
                     raise not_found("key")
