@@ -14,10 +14,10 @@ import asyncpg
 import msgspec
 from msgspec import Meta
 
-from varsel.orders.wire import Identifier, Reference
+from varsel.orders.wire import Reference
 from varsel.runtime.errors import PlainProblem
 from varsel.store.database import Connection, Database
-from varsel.store.order_status import OrderWithStatus, order_status
+from varsel.store.order_status import Identifier, OrderWithStatus, order_status
 from varsel.store.queries import load
 from varsel.store.states import ORDER_LIFECYCLE
 
@@ -41,7 +41,7 @@ class CancelledChain(msgspec.Struct, rename="camel"):
     """The chain after the cancel; members that had left, or were leaving, keep their status."""
 
     notification_order_id: Identifier
-    shipments: list[ChainMember]
+    shipments: Annotated[list[ChainMember], Meta(description="The main order and its reminders, in order.")]
 
 
 async def cancel_order(

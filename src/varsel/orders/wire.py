@@ -14,6 +14,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from varsel.orders.moments import Moment
+from varsel.store.order_status import Identifier
 
 
 class Channel(StrEnum):
@@ -132,7 +133,6 @@ Body = Annotated[
         examples=["Hei $recipientName$, du har en ny melding."],
     ),
 ]
-Identifier = Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
 
 
 class Wire(
@@ -260,8 +260,16 @@ class RecipientContainer(Wire):
 class DialogportenAssociation(Wire):
     """The dialog that the order belongs to; shown in the notification log."""
 
-    dialog_id: Annotated[str | None, Meta(examples=["0195b6a0-7d3e-7c55-9c1f-3f6f1f9b7c10"])] = None
-    transmission_id: Annotated[str | None, Meta(examples=["0195b6a0-7d3e-7c55-9c1f-3f6f1f9b7c11"])] = None
+    dialog_id: Annotated[
+        str | None, Meta(description="UUID of the dialog.", examples=["0195b6a0-7d3e-7c55-9c1f-3f6f1f9b7c10"])
+    ] = None
+    transmission_id: Annotated[
+        str | None,
+        Meta(
+            description="UUID of one transmission of the dialog.",
+            examples=["0195b6a0-7d3e-7c55-9c1f-3f6f1f9b7c11"],
+        ),
+    ] = None
 
 
 _FALLBACK = "Varsel's addition: when every message of the chosen channel has failed, try the recipient's other channel."
@@ -295,7 +303,9 @@ class ChainOrder(Wire):
     requested_send_time: SendTime | UnsetType = UNSET
     condition_endpoint: Url | None = None
     dialogporten_association: DialogportenAssociation | None = None
-    reminders: list[Reminder] | None = None
+    reminders: Annotated[
+        list[Reminder] | None, Meta(description="Further messages, sent unless cancelled; any number.")
+    ] = None
     fallback_on_failure: FallbackOnFailure = False
 
 

@@ -13,13 +13,13 @@ from varsel.orders.wire import (
     EmailAddress,
     EmailSettings,
     IdempotencyId,
-    Identifier,
     PhoneNumber,
     Reference,
     SendTime,
     Url,
     Wire,
 )
+from varsel.store.order_status import Identifier
 
 LEAST_TTL = 60
 MOST_TTL = 172_800
@@ -57,6 +57,9 @@ class Attachment(Wire):
         Meta(
             min_length=1,
             description="Pre-signed https address of one blob that may be read until at least 15 minutes after the send time. Never shown again.",
+            examples=[
+                "https://example.blob.core.windows.net/out/avtale.pdf?se=2031-03-15T08%3A00%3A00Z&sr=b&sp=r&sig=…"
+            ],
             extra_json_schema={"format": "uri"},
         ),
     ]
@@ -65,7 +68,7 @@ class Attachment(Wire):
 class ComposedSettings(EmailSettings, kw_only=True):
     """Content of an e-mail with files."""
 
-    attachments: list[Attachment] | None = None
+    attachments: Annotated[list[Attachment] | None, Meta(description="The files, in order.")] = None
 
 
 class ComposedRecipient(Wire):

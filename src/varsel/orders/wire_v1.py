@@ -12,7 +12,6 @@ from varsel.orders.wire import (
     Body,
     Channel,
     ContentType,
-    Identifier,
     NationalIdentityNumber,
     OrganizationNumber,
     Reference,
@@ -20,6 +19,7 @@ from varsel.orders.wire import (
     Subject,
     Url,
 )
+from varsel.store.order_status import Identifier
 
 AnyResourceId = Annotated[
     str,
@@ -42,7 +42,9 @@ RecentTime = Annotated[
 class Recipient(V1):
     """A recipient: e-mail address and mobile number may stand together, the other two stand alone. Empty strings count as absent."""
 
-    email_address: Annotated[str | None, Meta(examples=["kari@example.org"])] = None
+    email_address: Annotated[
+        str | None, Meta(description="One e-mail address.", examples=["kari@example.org"])
+    ] = None
     mobile_number: Annotated[
         str | None, Meta(description="With country prefix.", examples=["+4799999999"])
     ] = None
@@ -123,12 +125,19 @@ class ChannelOrder(Common, kw_only=True):
 class RecipientLookup(msgspec.Struct, rename="camel"):
     """What the contact registers said about recipients without an address of their own."""
 
-    status: Literal["Success", "PartialSuccess", "Failed"]
+    status: Annotated[
+        Literal["Success", "PartialSuccess", "Failed"],
+        Meta(description="Whether all, some or none of the recipients that were looked up have an address."),
+    ]
     is_reserved: Annotated[
         list[NationalIdentityNumber], Meta(description="Persons reserved against digital contact.")
     ]
     missing_contact: Annotated[
-        list[str], Meta(description="Persons and organizations without an address for the channel.")
+        list[str],
+        Meta(
+            description="Persons and organizations without an address for the channel.",
+            examples=[["312345609"]],
+        ),
     ]
 
 

@@ -99,7 +99,7 @@ ENDPOINTS: Final = (
         "pastdueorders", "wake_due", "Process due orders", "Makes the workers look for due orders at once."
     ),
     _trigger("sendemail", "wake_email", "Send e-mail", "Makes the workers look for waiting e-mail at once."),
-    _trigger("sendsms", "wake_sms_daytime", "Send daytime SMS", "The same as `sendsmsdaytime`."),
+    _trigger("sendsms", "wake_sms", "Send daytime SMS", "The same as `sendsmsdaytime`."),
     _trigger(
         "sendsmsdaytime",
         "wake_sms_daytime",
@@ -131,7 +131,9 @@ ENDPOINTS: Final = (
         responses={200: ConditionAnswer},
         problems=(415,),
         description="A condition endpoint for tests: answers what `conditionMet` says, and false when that is no boolean.",
-        parameters=(in_query("conditionMet", {"type": "string"}, "`true` or `false`, in any letter case."),),
+        parameters=(
+            in_query("conditionMet", {"type": "string"}, "`true` or `false`, in any letter case.", "true"),
+        ),
     ),
 )
 
@@ -178,6 +180,9 @@ class Operations:
         return self._woken("due")
 
     async def wake_email(self, call: Call) -> Reply:
+        return self._woken("ready")
+
+    async def wake_sms(self, call: Call) -> Reply:
         return self._woken("ready")
 
     async def wake_sms_daytime(self, call: Call) -> Reply:

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any, Final
 from uuid import UUID
 
-from varsel.review.wire import EmailTemplate, Order, OrderLinks, OrderList, OrderRecipient, SmsTemplate
+from varsel.review.wire import Order, OrderedEmail, OrderedSms, OrderLinks, OrderList, OrderRecipient
 from varsel.runtime.problems import pretty
 from varsel.runtime.times import wire_time
 from varsel.store import content as contents
@@ -45,8 +45,8 @@ def shown(row: Any, base_url: str) -> Order:
         condition_endpoint=settings.condition_endpoint,
         email_template=None
         if email is None
-        else EmailTemplate(email.sender, email.subject, email.body, "Html" if email.html else "Plain"),
-        sms_template=None if sms is None else SmsTemplate(sms.body, sms.sender),
+        else OrderedEmail(email.sender, email.subject, email.body, "Html" if email.html else "Plain"),
+        sms_template=None if sms is None else OrderedSms(sms.body, sms.sender),
         links=OrderLinks(url, url + "/status"),
     )
 

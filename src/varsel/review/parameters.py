@@ -8,8 +8,12 @@ from typing import Any, Final
 Parameter = Mapping[str, Any]
 
 
-def in_query(name: str, schema: Mapping[str, Any], description: str, *, required: bool = False) -> Parameter:
+def in_query(
+    name: str, schema: Mapping[str, Any], description: str, example: Any = None, *, required: bool = False
+) -> Parameter:
     found = {"name": name, "in": "query", "schema": dict(schema), "description": description}
+    if example is not None:
+        found["example"] = example
     return {**found, "required": True} if required else found
 
 
@@ -21,6 +25,7 @@ REFERENCE: Final = (
         "sendersReference",
         {"type": "string", "minLength": 1},
         "The reference, exactly; not blank.",
+        "case-2031-0042",
         required=True,
     ),
 )
@@ -30,14 +35,19 @@ FEED: Final = (
         "seq",
         {"type": "integer", "format": "int64", "minimum": 0, "default": 0},
         "Entries after this number; with `orderBy=Desc` before it, and 0 begins with the newest.",
+        1742,
     ),
     in_query(
         "pageSize",
         {"type": "integer", "format": "int32", "default": 500},
         "Entries on a page; silently at least 1 and at most the configured maximum of 500.",
+        100,
     ),
     in_query(
-        "orderBy", {"type": "string", "enum": ["Asc", "Desc"], "default": "Asc"}, "Lowest or highest first."
+        "orderBy",
+        {"type": "string", "enum": ["Asc", "Desc"], "default": "Asc"},
+        "Lowest or highest first, in any letter case.",
+        "Asc",
     ),
     {
         "name": "Prefer",
@@ -48,13 +58,26 @@ FEED: Final = (
     },
 )
 
-_TRANSMISSION: Final = in_query("transmissionId", {"type": "string"}, "Only this transmission of the dialog.")
+_TRANSMISSION: Final = in_query(
+    "transmissionId",
+    {"type": "string"},
+    "Only this transmission of the dialog.",
+    "0195b6a0-7d3e-7c55-9c1f-3f6f1f9b7c11",
+)
 
 DIALOG: Final = (
-    in_query("dialogId", _UUID, "The dialog; may be left out when `transmissionId` is given."),
+    in_query(
+        "dialogId",
+        _UUID,
+        "The dialog; may be left out when `transmissionId` is given.",
+        "0195b6a0-7d3e-7c55-9c1f-3f6f1f9b7c10",
+    ),
     _TRANSMISSION,
 )
-PERSON_DIALOG: Final = (in_query("dialogId", _UUID, "The dialog.", required=True), _TRANSMISSION)
+PERSON_DIALOG: Final = (
+    in_query("dialogId", _UUID, "The dialog.", "0195b6a0-7d3e-7c55-9c1f-3f6f1f9b7c10", required=True),
+    _TRANSMISSION,
+)
 
 
 def support(header: str, digits: int) -> tuple[Parameter, ...]:
@@ -65,12 +88,19 @@ def support(header: str, digits: int) -> tuple[Parameter, ...]:
             "in": "header",
             "required": True,
             "schema": {"type": "string", "pattern": f"^[0-9]{{{digits}}}$"},
-            "description": f"{digits} digits.",
+            "description": f"Whom to search for, {digits} digits.",
+            "example": "12839010182" if digits == 11 else "312345609",
         },
         in_query(
             "from",
             _MOMENT,
             "Send times from here on; with a zone, not in the future, at most ten years back. Default: seven days ago.",
+            "2031-03-01T00:00:00Z",
         ),
-        in_query("to", _MOMENT, "Send times before this; with a zone, not in the future. Default: now."),
+        in_query(
+            "to",
+            _MOMENT,
+            "Send times before this; with a zone, not in the future. Default: now.",
+            "2031-03-14T00:00:00Z",
+        ),
     )

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from varsel.review.wire import FeedEntry, Identifier, ShipmentRecipient, WireTime
+from varsel.review.wire import FeedEntry, ShipmentRecipient, WireTime
+from varsel.store.order_status import Identifier
 
 EventName = Literal["order.completed", "order.condition-not-met", "order.corrected", "message.changed"]
 EVENTS: tuple[EventName, ...] = (
@@ -27,6 +28,7 @@ Events = Annotated[
             "message. All but the last when left out."
         ),
         min_length=1,
+        examples=[["order.completed"]],
     ),
 ]
 Url = Annotated[
@@ -70,7 +72,10 @@ class Webhook(msgspec.Struct, rename="camel", omit_defaults=True):
         WireTime | None,
         Meta(description="Since when nothing is sent any more; a test that succeeds turns it on again."),
     ] = None
-    disabled_reason: Annotated[str | None, Meta(description="Why nothing is sent any more.")] = None
+    disabled_reason: Annotated[
+        str | None,
+        Meta(description="Why nothing is sent any more.", examples=["Failing for 24 hours: HTTP 500"]),
+    ] = None
 
 
 class WebhookWithSecret(Webhook, kw_only=True, rename="camel", omit_defaults=True):
@@ -82,7 +87,13 @@ class WebhookWithSecret(Webhook, kw_only=True, rename="camel", omit_defaults=Tru
 class WebhookTest(msgspec.Struct, rename="camel"):
     """A test on its way."""
 
-    message_id: Annotated[str, Meta(description="`webhook-id` of the test; look it up among the attempts.")]
+    message_id: Annotated[
+        str,
+        Meta(
+            description="`webhook-id` of the test; look it up among the attempts.",
+            examples=["test-0195b6a0-7d3e-7c55-9c1f-3f6f1f9b7c10"],
+        ),
+    ]
 
 
 class WebhookAttempt(msgspec.Struct, rename="camel"):
@@ -92,11 +103,13 @@ class WebhookAttempt(msgspec.Struct, rename="camel"):
         str,
         Meta(description="`webhook-id`, the same on every try.", examples=["feed-1742"]),
     ]
-    type: Annotated[str, Meta(examples=["order.completed"])]
+    type: Annotated[str, Meta(description="What was told.", examples=["order.completed"])]
     at: WireTime
-    status: Annotated[int | None, Meta(description="HTTP status of the answer; null without one.")]
+    status: Annotated[
+        int | None, Meta(description="HTTP status of the answer; null without one.", examples=[500])
+    ]
     detail: Annotated[str, Meta(description="What came of it.", examples=["HTTP 500"])]
-    duration_ms: Annotated[int, Meta(description="How long it took, in milliseconds.", ge=0)]
+    duration_ms: Annotated[int, Meta(description="How long it took, in milliseconds.", ge=0, examples=[41])]
 
 
 class ChangedMessage(msgspec.Struct, rename="camel", omit_defaults=True):

@@ -7,20 +7,32 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from varsel.store.order_status import ChannelName, Link
+from varsel.store.order_status import (
+    ChannelName,
+    Condition,
+    Identifier,
+    IgnoreReservation,
+    Link,
+    Moment,
+    Reference,
+    ResourceAction,
+    ResourceId,
+)
 
 LifecycleStatus = Annotated[
     str, Meta(description="Lifecycle value: `Order_…`, `Email_…` or `SMS_…`.", examples=["Email_Delivered"])
 ]
-WireTime = Annotated[
-    str,
-    Meta(
-        description="UTC, ISO 8601 with `Z`.",
-        examples=["2031-03-14T08:00:41.5Z"],
-        extra_json_schema={"format": "date-time"},
-    ),
+WireTime = Moment
+Address = Annotated[str, Meta(description="E-mail address.", examples=["kari@example.org"])]
+Number = Annotated[str, Meta(description="Mobile number.", examples=["+4799999999"])]
+Person = Annotated[str, Meta(description="National identity number, 11 digits.", examples=["12839010182"])]
+Organization = Annotated[str, Meta(description="Organization number, 9 digits.", examples=["312345609"])]
+OrderKind = Annotated[
+    Literal["Notification", "Reminder", "Instant", "Composed"], Meta(description="Kind of the order.")
 ]
-Identifier = Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
+Generated = Annotated[
+    int, Meta(ge=0, description="Notifications created, also those that failed at once.", examples=[2])
+]
 
 
 class ShipmentRecipient(msgspec.Struct, rename="camel"):
@@ -52,14 +64,18 @@ class Shipment(msgspec.Struct, rename="camel", omit_defaults=True):
         list[ShipmentRecipient],
         Meta(description="One entry per message, e-mail before SMS; empty until the order is processed."),
     ]
-    senders_reference: Annotated[str | None, Meta(description="The caller's own reference.")] = None
+    senders_reference: Reference | None = None
 
 
 class FeedRecipient(msgspec.Struct, rename="camel"):
     """One message of an order that has ended."""
 
     destination: Annotated[
-        str, Meta(description="Address or number; empty when the recipient was reserved or not identified.")
+        str,
+        Meta(
+            description="Address or number; empty when the recipient was reserved or not identified.",
+            examples=["+4799999999"],
+        ),
     ]
     status: LifecycleStatus
     last_update: WireTime
@@ -73,47 +89,50 @@ class FeedEntry(msgspec.Struct, rename="camel", omit_defaults=True):
         Meta(
             description="Cursor: strictly increasing in commit order, one series for all creators, so gaps are normal.",
             ge=1,
+            examples=[1742],
         ),
     ]
     shipment_id: Identifier
-    recipients: list[FeedRecipient]
+    recipients: Annotated[list[FeedRecipient], Meta(description="One entry per message.")]
     status: Annotated[
         Literal["Order_Completed", "Order_SendConditionNotMet"], Meta(description="The final status.")
     ]
     last_update: WireTime
-    senders_reference: str | None = None
-    shipment_type: Annotated[
-        Literal["Notification", "Reminder", "Instant", "Composed"] | None,
-        Meta(description="Kind of the order."),
-    ] = None
+    senders_reference: Reference | None = None
+    shipment_type: OrderKind | None = None
 
 
 class OrderRecipient(msgspec.Struct, rename="camel", omit_defaults=True):
     """A recipient as it was ordered; addresses that were looked up are not added. Empty for an external identity."""
 
-    email_address: Annotated[str | None, Meta(examples=["kari@example.org"])] = None
-    mobile_number: Annotated[str | None, Meta(examples=["+4799999999"])] = None
-    organization_number: Annotated[str | None, Meta(examples=["312345609"])] = None
-    national_identity_number: Annotated[str | None, Meta(examples=["12839010182"])] = None
+    email_address: Address | None = None
+    mobile_number: Number | None = None
+    organization_number: Organization | None = None
+    national_identity_number: Person | None = None
 
 
-class EmailTemplate(msgspec.Struct, rename="camel"):
+class OrderedEmail(msgspec.Struct, rename="camel"):
     """The e-mail as ordered; keywords stand unreplaced."""
 
     from_address: Annotated[
-        str, Meta(description="Sender, the configured default where the order named none.")
+        str,
+        Meta(
+            description="Sender, the configured default where the order named none.",
+            examples=["noreply@example.org"],
+        ),
     ]
-    subject: str
-    body: str
-    content_type: Literal["Plain", "Html"]
+    subject: Annotated[str, Meta(description="Subject, in one line.", examples=["Ny melding"])]
+    body: Annotated[str, Meta(description="Text.", examples=["Hei $recipientName$, du har en ny melding."])]
+    content_type: Annotated[Literal["Plain", "Html"], Meta(description="How the text is written.")]
 
 
-class SmsTemplate(msgspec.Struct, rename="camel"):
+class OrderedSms(msgspec.Struct, rename="camel"):
     """The SMS as ordered; keywords stand unreplaced."""
 
-    body: str
+    body: Annotated[str, Meta(description="Text.", examples=["Du har en ny melding."])]
     sender_number: Annotated[
-        str, Meta(description="Sender, the configured default where the order named none.")
+        str,
+        Meta(description="Sender, the configured default where the order named none.", examples=["Varsel"]),
     ]
 
 
@@ -128,29 +147,29 @@ class Order(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
     """A stored order; v2 shipments are shown in this shape too."""
 
     id: Identifier
-    senders_reference: Annotated[str | None, Meta(description="The caller's own reference.")] = None
+    senders_reference: Reference | None = None
     requested_send_time: WireTime
     creator: Annotated[str, Meta(description="Short name of the ordering organisation.", examples=["ttd"])]
     created: WireTime
     notification_channel: ChannelName
-    ignore_reservation: bool | None = None
-    resource_id: str | None = None
-    resource_action: str | None = None
+    ignore_reservation: IgnoreReservation | None = None
+    resource_id: ResourceId | None = None
+    resource_action: ResourceAction | None = None
     recipients: Annotated[
         list[OrderRecipient],
         Meta(description="As ordered; empty when their retention time is over."),
     ]
-    condition_endpoint: str | None = None
-    email_template: EmailTemplate | None = None
-    sms_template: SmsTemplate | None = None
+    condition_endpoint: Condition | None = None
+    email_template: OrderedEmail | None = None
+    sms_template: OrderedSms | None = None
     links: OrderLinks
 
 
 class OrderList(msgspec.Struct):
     """Orders with one reference."""
 
-    count: Annotated[int, Meta(ge=0)]
-    orders: list[Order]
+    count: Annotated[int, Meta(ge=0, description="How many there are.", examples=[1])]
+    orders: Annotated[list[Order], Meta(description="Each of them.")]
 
 
 class SendStatus(msgspec.Struct, rename="camel"):
@@ -172,17 +191,21 @@ class SendStatus(msgspec.Struct, rename="camel"):
 class EmailResultRecipient(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
     """To whom; the identifier where the order named one."""
 
-    email_address: Annotated[str, Meta(description="Empty when reserved or not identified.")]
-    national_identity_number: str | None = None
-    organization_number: str | None = None
+    email_address: Annotated[
+        str, Meta(description="Empty when reserved or not identified.", examples=["kari@example.org"])
+    ]
+    national_identity_number: Person | None = None
+    organization_number: Organization | None = None
 
 
 class SmsResultRecipient(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
     """To whom; the identifier where the order named one."""
 
-    mobile_number: Annotated[str, Meta(description="Empty when reserved or not identified.")]
-    national_identity_number: str | None = None
-    organization_number: str | None = None
+    mobile_number: Annotated[
+        str, Meta(description="Empty when reserved or not identified.", examples=["+4799999999"])
+    ]
+    national_identity_number: Person | None = None
+    organization_number: Organization | None = None
 
 
 class EmailResult(msgspec.Struct, rename="camel"):
@@ -207,30 +230,30 @@ class EmailResults(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=T
     """The e-mail notifications of an order."""
 
     order_id: Identifier
-    senders_reference: str | None = None
-    generated: Annotated[int, Meta(ge=0)]
-    succeeded: Annotated[int, Meta(ge=0)]
-    notifications: list[EmailResult]
+    senders_reference: Reference | None = None
+    generated: Generated
+    succeeded: Annotated[int, Meta(ge=0, description="`Succeeded` and `Delivered`.", examples=[1])]
+    notifications: Annotated[list[EmailResult], Meta(description="One entry per e-mail.")]
 
 
 class SmsResults(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
     """The SMS notifications of an order."""
 
     order_id: Identifier
-    senders_reference: str | None = None
-    generated: Annotated[int, Meta(ge=0)]
-    succeeded: Annotated[int, Meta(ge=0)]
-    notifications: list[SmsResult]
+    senders_reference: Reference | None = None
+    generated: Generated
+    succeeded: Annotated[int, Meta(ge=0, description="`Accepted` and `Delivered`.", examples=[1])]
+    notifications: Annotated[list[SmsResult], Meta(description="One entry per SMS.")]
 
 
 class DeliveryAttempt(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
     """One notification to the recipient that was searched for."""
 
-    national_identity_number: str | None = None
-    organization_number: str | None = None
-    channel: Literal["email", "sms"]
-    email_address: str | None = None
-    mobile_number: str | None = None
+    national_identity_number: Person | None = None
+    organization_number: Organization | None = None
+    channel: Annotated[Literal["email", "sms"], Meta(description="Channel of the notification.")]
+    email_address: Address | None = None
+    mobile_number: Number | None = None
     result: Annotated[str, Meta(description="Result name, as stored.", examples=["Failed_TTL"])]
     result_time: WireTime
 
@@ -239,24 +262,39 @@ class FoundOrder(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=Tru
     """An order that generated notifications for the recipient."""
 
     shipment_id: Identifier
-    creator_name: Annotated[str, Meta(examples=["ttd"])]
-    resource_id: str | None = None
-    senders_reference: str | None = None
+    creator_name: Annotated[
+        str, Meta(description="Short name of the ordering organisation.", examples=["ttd"])
+    ]
+    resource_id: ResourceId | None = None
+    senders_reference: Reference | None = None
     requested_send_time: WireTime
     notification_channel: ChannelName | None = None
-    notification_type: Literal["Notification", "Reminder", "Instant", "Composed"]
-    delivery_attempts: list[DeliveryAttempt]
+    notification_type: OrderKind
+    delivery_attempts: Annotated[
+        list[DeliveryAttempt], Meta(description="The notifications to the recipient that was searched for.")
+    ]
+
+
+DialogPart = Annotated[
+    str, Meta(description="As the order gave it.", examples=["0195b6a0-7d3e-7c55-9c1f-3f6f1f9b7c10"])
+]
 
 
 class LogEntry(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
     """One line of the notification log: a message of an order that has ended."""
 
     notification_id: Identifier
-    dialog_id: Annotated[str | None, Meta(description="As the order gave it.")] = None
-    transmission_id: Annotated[str | None, Meta(description="As the order gave it.")] = None
-    type: Literal["Notification", "Reminder", "Instant", "Composed"]
-    channel: Literal["Email", "Sms"]
-    destination: Annotated[str, Meta(description="Address or number; empty when reserved or not identified.")]
+    dialog_id: DialogPart | None = None
+    transmission_id: DialogPart | None = None
+    type: OrderKind
+    channel: Annotated[Literal["Email", "Sms"], Meta(description="Channel of the message.")]
+    destination: Annotated[
+        str,
+        Meta(
+            description="Address or number; empty when reserved or not identified.",
+            examples=["kari@example.org"],
+        ),
+    ]
     status: LifecycleStatus
     requested_send_time: WireTime
     last_update_time: WireTime
@@ -265,4 +303,4 @@ class LogEntry(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True)
 class ConditionAnswer(msgspec.Struct, rename="camel"):
     """What a condition endpoint answers."""
 
-    send_notification: bool
+    send_notification: Annotated[bool, Meta(description="Whether the order may be sent.")]

@@ -80,7 +80,28 @@ _SECURITY: Final[Mapping[Policy, list[dict[str, list[str]]]]] = {
 #: Policies that can refuse a verified credential.
 _FORBIDS: Final = frozenset({Policy.CREATE, Policy.COMPOSED, Policy.SUPPORT, Policy.PERSON})
 
-_TRACE_ID: Final = {"type": "string", "description": "W3C trace id of the request."}
+_TRACE_ID: Final = {
+    "type": "string",
+    "description": "W3C trace id of the request.",
+    "examples": ["00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"],
+}
+#: path segment before `{id}` -> what the id names.
+_IDS: Final[Mapping[str, str]] = {
+    "chain": "`notificationOrderId` of an order with its reminders.",
+    "orders": "`orderId` of a v1 order or `shipmentId` of a v2 order.",
+    "shipment": "`shipmentId`, or the `orderId` of a v1 order.",
+    "webhooks": "Id of the webhook.",
+}
+
+
+def _problem_type(example: str) -> dict[str, Any]:
+    return {"type": "string", "description": "URI of the kind of problem.", "examples": [example]}
+
+
+def _problem_title(example: str) -> dict[str, Any]:
+    return {"type": "string", "description": "Title of the kind of problem.", "examples": [example]}
+
+
 _PROBLEMS: Final[Mapping[str, dict[str, Any]]] = {
     "ValidationProblem": {
         "type": "object",
@@ -88,13 +109,16 @@ _PROBLEMS: Final[Mapping[str, dict[str, Any]]] = {
         "description": "One or more fields were refused (Notifications API reference, 1.7.1).",
         "required": ["type", "title", "status", "errors", "traceId"],
         "properties": {
-            "type": {"type": "string"},
-            "title": {"type": "string"},
-            "status": {"const": 400},
+            "type": _problem_type("https://tools.ietf.org/html/rfc9110#section-15.5.1"),
+            "title": _problem_title("One or more validation errors occurred."),
+            "status": {"const": 400, "description": "HTTP status."},
             "errors": {
                 "type": "object",
                 "description": "Messages by the path of the field.",
                 "additionalProperties": {"type": "array", "minItems": 1, "items": {"type": "string"}},
+                "examples": [
+                    {"Recipient.RecipientSms.PhoneNumber": ["Not a valid international phone number."]}
+                ],
             },
             "traceId": _TRACE_ID,
         },
@@ -105,12 +129,16 @@ _PROBLEMS: Final[Mapping[str, dict[str, Any]]] = {
         "description": "A domain error with a code (Notifications API reference, 1.7.2).",
         "required": ["type", "title", "status", "code"],
         "properties": {
-            "type": {"type": "string"},
-            "title": {"type": "string"},
-            "status": {"type": "integer"},
-            "code": {"enum": sorted(CODES)},
+            "type": _problem_type("urn:altinn:error:NOT-00001"),
+            "title": _problem_title(CODES["NOT-00001"].title),
+            "status": {"type": "integer", "description": "HTTP status.", "examples": [422]},
+            "code": {"enum": sorted(CODES), "description": "Code of the error; each has its own title."},
             "traceId": _TRACE_ID,
-            "statusDescription": {"type": "string"},
+            "statusDescription": {
+                "type": "string",
+                "description": "Reason phrase of the status; absent for 499.",
+                "examples": ["Unprocessable Entity"],
+            },
         },
     },
     "PlainProblem": {
@@ -119,9 +147,9 @@ _PROBLEMS: Final[Mapping[str, dict[str, Any]]] = {
         "description": "A status with its standard title (Notifications API reference, 1.7.3).",
         "required": ["type", "title", "status", "traceId"],
         "properties": {
-            "type": {"type": "string"},
-            "title": {"type": "string"},
-            "status": {"type": "integer"},
+            "type": _problem_type("https://tools.ietf.org/html/rfc9110#section-15.5.5"),
+            "title": _problem_title("Not Found"),
+            "status": {"type": "integer", "description": "HTTP status.", "examples": [404]},
             "traceId": _TRACE_ID,
         },
     },
@@ -253,7 +281,17 @@ def _parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
         schema: dict[str, Any] = {"type": "string"}
         if endpoint.typed.get(name) == "uuid" or name == "id":
             schema["format"] = "uuid"
-        found.append({"name": name, "in": "path", "required": True, "schema": schema})
+        before = endpoint.path.partition("{" + name + "}")[0].rstrip("/").rpartition("/")[2]
+        found.append(
+            {
+                "name": name,
+                "in": "path",
+                "required": True,
+                "description": _IDS.get(before, f"Names one of the {before}."),
+                "schema": schema,
+                "example": "0195b6a0-7d3e-7c55-9c1f-3f6f1f9b7c10",
+            }
+        )
     found.extend(dict(parameter) for parameter in endpoint.parameters)
     return found
 
@@ -342,7 +380,13 @@ def _shared_responses() -> dict[str, Any]:
                     "schema": {
                         "type": "object",
                         "required": ["error"],
-                        "properties": {"error": {"type": "string"}},
+                        "properties": {
+                            "error": {
+                                "type": "string",
+                                "description": "A sentence for people.",
+                                "examples": ["Invalid API key"],
+                            }
+                        },
                     }
                 }
             },

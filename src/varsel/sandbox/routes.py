@@ -20,15 +20,30 @@ PATH: Final = "/sandbox/api/messages"
 class ReceivedMessage(msgspec.Struct, rename={"sender": "from", "received_at": "receivedAt"}):
     """A message that the sandbox received."""
 
-    id: Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
-    channel: Literal["email", "sms"]
+    id: Annotated[
+        str,
+        Meta(
+            description="UUID, in order of arrival.",
+            examples=["0195b6a0-7d3e-7c55-9c1f-3f6f1f9b7c10"],
+            extra_json_schema={"format": "uuid"},
+        ),
+    ]
+    channel: Annotated[Literal["email", "sms"], Meta(description="How it came.")]
     to: Annotated[
         str,
         Meta(description="Address as it came; a number with `+` and country code.", examples=["+4799999999"]),
     ]
-    sender: Annotated[str, Meta(description="From header of an e-mail, sender of an SMS.")]
-    subject: Annotated[str | None, Meta(description="Null for an SMS.")]
-    body: Annotated[str, Meta(description="Text as the recipient sees it; the HTML part where there is one.")]
+    sender: Annotated[
+        str, Meta(description="From header of an e-mail, sender of an SMS.", examples=["Varsel"])
+    ]
+    subject: Annotated[str | None, Meta(description="Null for an SMS.", examples=["Ny melding"])]
+    body: Annotated[
+        str,
+        Meta(
+            description="Text as the recipient sees it; the HTML part where there is one.",
+            examples=["Hei Kari, du har en ny melding."],
+        ),
+    ]
     received_at: Annotated[
         str,
         Meta(
@@ -51,6 +66,7 @@ _PARAMETERS: Final = (
         "in": "query",
         "schema": {"type": "string"},
         "description": "Only this recipient. Letter case does not matter; a number may be written with `+`, `00` or spaces.",
+        "example": "kari@example.org",
     },
 )
 

@@ -21,7 +21,30 @@ _sql = queries.load("varsel.store")
 
 ORDERS_PATH: Final = "/notifications/api/v1/orders"
 
-Identifier = Annotated[str, Meta(description="UUID, lower case.", extra_json_schema={"format": "uuid"})]
+Identifier = Annotated[
+    str,
+    Meta(
+        description="UUID, lower case with hyphens.",
+        examples=["0195b6a0-7d3e-7c55-9c1f-3f6f1f9b7c10"],
+        extra_json_schema={"format": "uuid"},
+    ),
+]
+Reference = Annotated[str, Meta(description="The caller's own reference.", examples=["case-2031-0042"])]
+Condition = Annotated[
+    str,
+    Meta(
+        description="Asked before sending, as ordered.", examples=["https://sender.example.org/conditions/17"]
+    ),
+]
+ResourceId = Annotated[
+    str,
+    Meta(
+        description="Resource whose access decides which users of an organization are reached, as ordered.",
+        examples=["urn:altinn:resource:example-resource"],
+    ),
+]
+ResourceAction = Annotated[str, Meta(description="Action on the resource, as ordered.", examples=["read"])]
+IgnoreReservation = Annotated[bool, Meta(description="Whether reserved persons are reached too, as ordered.")]
 Moment = Annotated[
     str,
     Meta(
@@ -78,13 +101,14 @@ class ChannelSummary(msgspec.Struct):
 
     links: SelfLink
     generated: Annotated[
-        int, Meta(ge=0, description="Notifications created, also those that failed at once.")
+        int, Meta(ge=0, description="Notifications created, also those that failed at once.", examples=[2])
     ]
     succeeded: Annotated[
         int,
         Meta(
             ge=0,
             description="E-mail: `Succeeded` and `Delivered`. SMS: `Accepted` only, so it drops when a message is delivered.",
+            examples=[1],
         ),
     ]
 
@@ -100,15 +124,15 @@ class OrderWithStatus(msgspec.Struct, rename="camel", omit_defaults=True, kw_onl
     """An order and how far it has come."""
 
     id: Identifier
-    senders_reference: Annotated[str | None, Meta(description="The caller's own reference.")] = None
+    senders_reference: Reference | None = None
     requested_send_time: Moment
     creator: Annotated[str, Meta(description="Short name of the ordering organisation.", examples=["ttd"])]
     created: Moment
     notification_channel: ChannelName
-    ignore_reservation: bool | None = None
-    resource_id: str | None = None
-    resource_action: str | None = None
-    condition_endpoint: str | None = None
+    ignore_reservation: IgnoreReservation | None = None
+    resource_id: ResourceId | None = None
+    resource_action: ResourceAction | None = None
+    condition_endpoint: Condition | None = None
     processing_status: ProcessingStatus
     notifications_status_summary: Annotated[
         StatusSummary | None, Meta(description="Absent until a notification has been generated.")

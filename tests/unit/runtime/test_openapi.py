@@ -157,7 +157,14 @@ def test_an_operation_tells_its_body_answers_and_refusals():
 def test_path_parameters_come_from_the_template():
     parameters = made()["paths"][f"{BASE}/future/shipment/{{id}}"]["get"]["parameters"]
     assert parameters == [
-        {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}},
+        {
+            "name": "id",
+            "in": "path",
+            "required": True,
+            "description": "`shipmentId`, or the `orderId` of a v1 order.",
+            "schema": {"type": "string", "format": "uuid"},
+            "example": "0195b6a0-7d3e-7c55-9c1f-3f6f1f9b7c10",
+        },
         {"name": "verbose", "in": "query", "schema": {"type": "boolean"}},
     ]
 
