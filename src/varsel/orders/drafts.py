@@ -7,6 +7,7 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Final
 
+import msgspec
 from msgspec import UNSET
 
 from varsel.orders.model import Entry, Family, Key, NewOrder
@@ -73,8 +74,7 @@ def sms_text(settings: SmsSettings | None, defaults: Defaults) -> SmsText | None
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Aim:
+class Aim(msgspec.Struct, gc=False):
     """To whom, how and under which right one order goes."""
 
     recipient: Recipient

@@ -9,6 +9,11 @@ from typing import Final
 #: White space as .NET counts it; Python's `isspace` also takes the four information separators.
 WHITE: Final = "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
 
+# What nearly every address looks like: told by one match, and all of it within the rule below.
+_PLAIN: Final = re.compile(
+    r"[A-Za-z0-9_+\-]+(?:\.[A-Za-z0-9_+\-]+)*+@(?:[A-Za-z0-9]{1,63}\.){1,9}[A-Za-z]{2,14}"
+)
+_PLAIN_UP_TO: Final = 254
 _LOCAL: Final = re.compile(r"[A-Za-z0-9æøåÆØÅ!#$%&;'*+\-=?^_`{|}~.]+")
 _LABEL: Final = r"[A-Za-z0-9æøåÆØÅ](?:[A-Za-z0-9æøåÆØÅ\-]{0,61}[A-Za-z0-9æøåÆØÅ])?"
 _DOMAIN: Final = re.compile(rf"(?:{_LABEL}\.){{1,9}}[A-Za-z]{{2,14}}|(?:[0-9]{{1,3}}\.){{3}}[0-9]{{1,3}}")
@@ -30,6 +35,8 @@ def blank(text: str | None) -> bool:
 
 def email_is_valid(text: str) -> bool:
     """Whether the whole of `text`, surrounding white space aside, is one e-mail address."""
+    if len(text) <= _PLAIN_UP_TO and _PLAIN.fullmatch(text) is not None:
+        return True
     local, at, domain = text.strip(WHITE).rpartition("@")
     if not at or not local or len(domain) > _LONGEST_DOMAIN or _DOMAIN.fullmatch(domain) is None:
         return False
