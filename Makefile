@@ -5,7 +5,7 @@ ARGS  ?=
 PY    := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test lint format bench bench-long chaos fuzz browser schema docs lock clean server dev
+.PHONY: help demo up test lint format bench bench-long chaos fuzz browser schema docs openapi transcript lock clean server dev
 
 help: ## List the targets
 	@echo "Varsel: notifications for public bodies"
@@ -59,6 +59,9 @@ schema: dev ## Write src/varsel/store/schema.sql from the migrations
 
 docs: dev ## Write the generated pages of docs/reference
 	@exec $(PY) -m varsel.cli.pages docs/reference
+
+openapi: dev ## Write docs/reference/openapi.json from the endpoint table
+	@exec $(PY) -m varsel.cli.description docs/reference/openapi.json
 
 lock: dev ## Resolve the requirements anew
 	@command -v uv >/dev/null || $(PY) -m pip install --quiet uv

@@ -18,7 +18,8 @@ from varsel.runtime.asgi import Api, ASGIApp
 from varsel.runtime.endpoints import Bound, bind
 from varsel.runtime.errors import DatabaseUnavailable
 from varsel.runtime.metrics import RequestMeter, merge, render
-from varsel.runtime.site import READY, Site
+from varsel.runtime.site import ENDPOINTS as SITE
+from varsel.runtime.site import READY, Page, Site
 
 if TYPE_CHECKING:
     from varsel.channels.email.bounces import ReturnAddress
@@ -243,9 +244,7 @@ async def _api(base: Base, stack: contextlib.AsyncExitStack) -> list[Bound]:
     return [*orders.bound, *review.bound, *delivery.bound]
 
 
-def _documents(
-    base: Base, bound: Sequence[Bound], roles: frozenset[str]
-) -> dict[str, tuple[bytes, Callable[[], bytes]]]:
+def _documents(base: Base, bound: Sequence[Bound], roles: frozenset[str]) -> dict[str, Page]:
     """The API description; made when somebody asks for it, since most servers are never asked."""
     if "api" not in roles:
         return {}
@@ -254,20 +253,12 @@ def _documents(
     def description() -> bytes:
         from varsel.runtime.openapi import document
 
-        return document(bound, base.settings)
+        return document((*bound, *SITE), base.settings)
 
-    @cache
-    def shown() -> bytes:
-        from varsel.runtime.swagger import page
+    from varsel.runtime.swagger import pages
 
-        return page(description())
-
-    return {
-        "/openapi.json": (b"application/json", description),
-        "/swagger/v1/swagger.json": (b"application/json", description),
-        "/swagger": (b"text/html; charset=utf-8", shown),
-        "/swagger/index.html": (b"text/html; charset=utf-8", shown),
-    }
+    told = Page(b"application/json", description)
+    return {"/openapi.json": told, "/swagger/v1/swagger.json": told, **pages()}
 
 
 async def _database_state(base: Base) -> str:

@@ -167,10 +167,11 @@ _EMPTY: Final[Mapping[int, str]] = {
 
 
 def document(
-    bound: Iterable[Bound], settings: Settings, *, internal: bool = False, openapi: str = "3.1.0"
+    rows: Iterable[Bound | Endpoint], settings: Settings, *, internal: bool = False, openapi: str = "3.1.0"
 ) -> bytes:
     """The description as JSON. Internal endpoints are left out unless `internal`."""
-    endpoints = [item.endpoint for item in bound if internal or not item.endpoint.internal]
+    every = [row.endpoint if isinstance(row, Bound) else row for row in rows]
+    endpoints = [row for row in every if internal or not row.internal]
     schemas, types = _schemas(endpoints)
     paths: dict[str, dict[str, Any]] = {}
     used: set[str] = set()
@@ -191,12 +192,25 @@ def document(
         "tags": [{"name": name} for name in sorted({_tag(row) for row in endpoints})],
         "paths": paths,
         "components": {
-            "schemas": {name: schemas[name] for name in sorted(schemas)},
+            "schemas": {name: schemas[name] for name in sorted(schemas) if "enum" not in schemas[name]},
             "responses": _shared_responses(),
             "securitySchemes": {name: scheme for name, scheme in _SCHEMES.items() if name in used},
         },
     }
-    return msgspec.json.format(msgspec.json.encode(content), indent=2)
+    return msgspec.json.format(msgspec.json.encode(_inlined(content, schemas)), indent=2) + b"\n"
+
+
+def _inlined(node: Any, schemas: Mapping[str, dict[str, Any]]) -> Any:
+    """The document with enumerations where they are used (docs/reference/notifications-api.md 2.28)."""
+    if isinstance(node, Mapping):
+        named = schemas.get(str(node.get("$ref", "")).removeprefix(_REF.format(name="")))
+        if named is not None and "enum" in named:
+            beside = {name: _inlined(value, schemas) for name, value in node.items() if name != "$ref"}
+            return {name: value for name, value in named.items() if name != "title"} | beside
+        return {name: _inlined(value, schemas) for name, value in node.items()}
+    if isinstance(node, list | tuple):
+        return [_inlined(value, schemas) for value in node]
+    return node
 
 
 def _is_schema(kind: Any) -> bool:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import msgspec
+from msgspec import Meta
 
 from varsel.runtime.asgi import ASGIApp, Receive, Scope, Send
+from varsel.runtime.endpoints import Endpoint, Policy
 from varsel.runtime.metrics import CONTENT_TYPE
 
 #: Names and states of what must work for this process to be of use; "ready" is the one good word.
@@ -19,11 +21,57 @@ _JSON: Final = b"application/json"
 _READ: Final = ("GET", "HEAD")
 
 
+class Readiness(msgspec.Struct):
+    """Whether all that is needed works."""
+
+    status: Annotated[Literal["ready", "not ready"], Meta(description="`ready` when every part is.")]
+    parts: Annotated[
+        dict[str, str],
+        Meta(
+            description="State of the database and of each role.",
+            examples=[{"database": "ready", "worker": "ready"}],
+        ),
+    ]
+
+
+#: What the API description tells of this page; `Site` answers them itself.
+ENDPOINTS: Final = (
+    Endpoint(
+        "GET",
+        "/health",
+        "get_health",
+        Policy.OPEN,
+        "Liveness",
+        responses={200: "text/plain"},
+        description="`Healthy` while the process runs.",
+        tag="health",
+    ),
+    Endpoint(
+        "GET",
+        "/health/ready",
+        "get_readiness",
+        Policy.OPEN,
+        "Readiness",
+        responses={200: Readiness, 503: Readiness},
+        description="State of the database and of the roles of this installation.",
+        tag="health",
+    ),
+)
+
+
+class Page(NamedTuple):
+    """A document that never changes; `make` is called when it is asked for."""
+
+    kind: bytes
+    make: Callable[[], bytes]
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
 class Site:
     """Serves `/health`, `/health/ready`, `/metrics` and passes each mounted prefix on; anything else is 404.
 
-    `states` answers the readiness question, `metrics` gives the page of every process, `pages` are documents that never change
-    (path → content type and a function that makes the body, called when first asked for), `home` is where `/` leads.
+    `states` answers the readiness question, `metrics` gives the page of every process, `pages` are documents by path, `home` is
+    where `/` leads.
     """
 
     def __init__(
@@ -32,7 +80,7 @@ class Site:
         mounts: Mapping[str, ASGIApp],
         states: Callable[[], Awaitable[States]],
         metrics: Callable[[], Awaitable[bytes]],
-        pages: Mapping[str, tuple[bytes, Callable[[], bytes]]] | None = None,
+        pages: Mapping[str, Page] | None = None,
         home: str | None = None,
     ) -> None:
         # A mount is found by its first segment; the longest of several with the same one wins.
@@ -68,8 +116,8 @@ class Site:
             case "/" if self._home:
                 await self._send(scope, send, 302, b"", None, (b"location", self._home.encode()))
             case _ if known in self._pages:
-                kind, make = self._pages[known]
-                await self._send(scope, send, 200, make(), kind)
+                page = self._pages[known]
+                await self._send(scope, send, 200, page.make(), page.kind, *page.headers)
             case _:
                 await self._send(scope, send, 404, b"", None)
 
@@ -79,7 +127,7 @@ class Site:
     async def _ready(self, scope: Scope, send: Send) -> None:
         states = await self._states()
         good = all(state == READY for state in states.values())
-        body = msgspec.json.encode({"status": READY if good else "not ready", "parts": dict(states)})
+        body = msgspec.json.encode(Readiness(READY if good else "not ready", dict(states)))
         await self._send(scope, send, 200 if good else 503, msgspec.json.format(body, indent=2), _JSON)
 
     async def _send(

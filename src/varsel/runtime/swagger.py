@@ -1,80 +1,55 @@
-"""The API description for people, at `/swagger`: one page without scripts, made from the OpenAPI document."""
+"""The API description for people, at `/swagger`: Swagger UI, shipped with Varsel, under a policy that lets nothing else in."""
 
 from __future__ import annotations
 
-from html import escape
-from typing import Any, Final
+from functools import partial
+from importlib.resources import files
+from typing import Final
 
-import msgspec
+from varsel.runtime.site import Page
 
-_STYLE: Final = """
-:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
-body { max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-h2 { margin-top: 2.5rem; border-bottom: 1px solid; }
-details { border: 1px solid color-mix(in srgb, currentColor 25%, transparent); border-radius: .4rem; margin: .5rem 0; padding: .5rem .8rem; }
-summary { cursor: pointer; overflow-wrap: anywhere; }
-summary b { display: inline-block; min-width: 4rem; }
-.old { text-decoration: line-through; opacity: .7; }
-pre { overflow-x: auto; font-size: .85rem; }
-table { border-collapse: collapse; width: 100%; }
-td, th { text-align: left; padding: .25rem .75rem .25rem 0; vertical-align: top; }
+#: Everything comes from this host: no script, style or font of another, no inline script or style, no frame.
+POLICY: Final = (
+    b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_SAFE: Final = (
+    (b"content-security-policy", POLICY),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+)
+_ASSETS: Final = (
+    ("swagger-ui.css", b"text/css; charset=utf-8"),
+    ("swagger-ui-bundle.js", b"text/javascript; charset=utf-8"),
+    ("start.js", b"text/javascript; charset=utf-8"),
+)
+_PAGE: Final = b"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Varsel Notifications API</title>
+<link rel="icon" href="data:,">
+<link rel="stylesheet" href="/swagger/swagger-ui.css">
+</head>
+<body>
+<noscript>This page needs scripts; <a href="/openapi.json">/openapi.json</a> tells the same to programs.</noscript>
+<div id="swagger-ui"></div>
+<script src="/swagger/swagger-ui-bundle.js"></script>
+<script src="/swagger/start.js"></script>
+</body>
+</html>
 """
-_METHODS: Final = ("get", "post", "put", "patch", "delete")
 
 
-def page(document: bytes) -> bytes:
-    """The page of an OpenAPI document in JSON."""
-    content: dict[str, Any] = msgspec.json.decode(document)
-    info = content["info"]
-    by_tag: dict[str, list[str]] = {}
-    for path, item in content["paths"].items():
-        for method in _METHODS:
-            if method in item:
-                operation = item[method]
-                tag = (operation.get("tags") or ["other"])[0]
-                by_tag.setdefault(tag, []).append(_operation(method, path, operation))
-    sections = "".join(f"<h2>{escape(tag)}</h2>{''.join(rows)}" for tag, rows in sorted(by_tag.items()))
-    schemas = "".join(
-        f'<details id="{escape(name)}"><summary>{escape(name)}</summary>{_json(schema)}</details>'
-        for name, schema in sorted(content.get("components", {}).get("schemas", {}).items())
-    )
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(info['title'])}</title><style>{_STYLE}</style></head><body>"
-        f"<h1>{escape(info['title'])} {escape(info['version'])}</h1><p>{escape(info.get('description', ''))}</p>"
-        '<p>The same as a document for programs: <a href="/openapi.json">/openapi.json</a></p>'
-        f"{sections}<h2>Types</h2>{schemas}</body></html>"
-    ).encode()
+def pages() -> dict[str, Page]:
+    """The page and its assets by path; files are read when first asked for."""
+    shown = Page(b"text/html; charset=utf-8", lambda: _PAGE, _SAFE)
+    # An hour: a new release brings its own files under the same names.
+    kept = (*_SAFE, (b"cache-control", b"public, max-age=3600"))
+    assets = {f"/swagger/{name}": Page(kind, partial(_read, name), kept) for name, kind in _ASSETS}
+    return {"/swagger": shown, "/swagger/index.html": shown, **assets}
 
 
-def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
-    style = ' class="old"' if operation.get("deprecated") else ""
-    rows = "".join(
-        f"<tr><th>{escape(status)}</th><td>{_description(answer)}</td></tr>"
-        for status, answer in operation.get("responses", {}).items()
-    )
-    parameters = "".join(
-        f"<tr><th>{escape(str(each.get('name', '')))}</th><td>{escape(str(each.get('in', '')))}</td>"
-        f"<td>{escape(str(each.get('description', '')))}</td></tr>"
-        for each in operation.get("parameters", ())
-    )
-    body = operation.get("requestBody")
-    return (
-        f"<details><summary><b>{method.upper()}</b> <code{style}>{escape(path)}</code> "
-        f"{escape(operation.get('summary', ''))}</summary><p>{escape(operation.get('description', ''))}</p>"
-        + (f"<h3>Parameters</h3><table>{parameters}</table>" if parameters else "")
-        + (f"<h3>Body</h3>{_json(body.get('content', {}))}" if body else "")
-        + f"<h3>Answers</h3><table>{rows}</table></details>"
-    )
-
-
-def _description(answer: dict[str, Any]) -> str:
-    if "$ref" in answer:
-        return escape(answer["$ref"].rpartition("/")[2])
-    return escape(answer.get("description", ""))
-
-
-def _json(value: Any) -> str:
-    text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
-    return f"<pre>{escape(text)}</pre>"
+def _read(name: str) -> bytes:
+    return files("varsel.runtime").joinpath("swagger_ui", name).read_bytes()
