@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from traceback import extract_tb
 from typing import Any
@@ -17,14 +18,18 @@ from starlette.types import ASGIApp
 
 from varsel.identity import http
 from varsel.identity.altinn.exchange import Exchange
-from varsel.identity.altinn.routes import AltinnRoutes
+from varsel.identity.altinn.routes import BASE, AltinnRoutes
+from varsel.identity.altinn.sessions import AltinnSessionRoutes
 from varsel.identity.audit import AuditLog
 from varsel.identity.authorizer import PolicyAuthorizer
 from varsel.identity.devroutes import DevTokenRoutes
 from varsel.identity.devtokens import PlatformSigner
-from varsel.identity.issuers import Getter, Issuer, RemoteKeys
+from varsel.identity.idporten.clientauth import ClientAuthentication
+from varsel.identity.idporten.provider import Provider, own_client
+from varsel.identity.idporten.routes import IdportenRoutes
 from varsel.identity.keys import KeyRing
 from varsel.identity.limits import SLICE, RateLimiter
+from varsel.identity.login import Backchannel, BuiltinBackchannel, LoginFlow, RemoteBackchannel
 from varsel.identity.maskinporten.enterprise import EnterpriseTrust
 from varsel.identity.maskinporten.routes import MaskinportenRoutes
 from varsel.identity.maskinporten.server import TokenServer
@@ -33,12 +38,13 @@ from varsel.identity.seed import seed
 from varsel.identity.selfservice.clients import Clients
 from varsel.identity.selfservice.routes import SelfServiceRoutes
 from varsel.identity.selfservice.scopes import Scopes
+from varsel.identity.sessions import Sessions
 from varsel.identity.signing import Signer
-from varsel.identity.tokens import OwnKeys, TokenChecker
+from varsel.identity.tokens import TokenChecker
+from varsel.identity.trust import Outbound, Trust
 from varsel.runtime.clock import Machine
 from varsel.runtime.endpoints import Authorizer
 from varsel.runtime.errors import SettingsError, Unavailable
-from varsel.runtime.outbound import GuardedClient
 from varsel.runtime.settings import Settings
 from varsel.store.database import Database, Listener
 from varsel.store.queries import load
@@ -47,6 +53,9 @@ from varsel.store.secrets import MasterKey
 log = structlog.get_logger("varsel.identity")
 sql = load("varsel.identity")
 
+#: Our own clients at the OpenID provider.
+CONSOLE_CLIENT = "varsel-console"
+ALTINN_CLIENT = "varsel-altinn"
 #: How often what has expired is forgotten.
 SWEEP = 60.0
 
@@ -66,6 +75,8 @@ class IdentityRoom:
         self.platform: PlatformTokens
         self.clients: Clients
         self.scopes: Scopes
+        self.sessions: Sessions
+        self._logins: _Logins | None = None
 
     @classmethod
     async def open(
@@ -77,7 +88,7 @@ class IdentityRoom:
         *,
         sandbox: bool,
         listener: Listener | None = None,
-        outbound: Getter | None = None,
+        outbound: Outbound | None = None,
     ) -> IdentityRoom:
         """Seed what a fresh installation needs, load keys and issuers, follow their changes.
 
@@ -91,7 +102,7 @@ class IdentityRoom:
         room.platform = platform = await PlatformTokens.open(database, machine, listener, audiences)
         trail, limiter = AuditLog(database), RateLimiter(database, machine)
         altinn_issuer = settings.base_url + "/authentication/api/v1/openid/"
-        trusted = _Trusted(settings, database, machine, keys, sandbox=sandbox, client=outbound)
+        trusted = Trust(settings, database, machine, keys, sandbox=sandbox, client=outbound)
         room._closing.append(trusted)
         server = TokenServer(
             settings,
@@ -127,6 +138,34 @@ class IdentityRoom:
                 settings, machine, maskinporten, clients=room.clients, scopes=room.scopes, limiter=limiter
             )
             routes += selfservice.routes()
+        sessions = room.sessions = Sessions(database, machine, master_key)
+        room._logins = await _logins(
+            room, settings, trusted, sandbox=sandbox, master_key=master_key, trail=trail
+        )
+        if room._logins is not None:
+            exchange.trust("id-porten", room._logins.access, room._logins.alive)
+            if room._logins.provider is not None:
+                routes += IdportenRoutes(
+                    settings,
+                    room._logins.provider,
+                    keys,
+                    sessions=sessions,
+                    tokens=room._logins.access,
+                    authentication=ClientAuthentication(room._logins.provider, database),
+                    limiter=limiter,
+                ).routes()
+        altinn_login = AltinnSessionRoutes(
+            settings,
+            database,
+            machine,
+            signer=signer,
+            tokens=tokens,
+            sessions=sessions,
+            flow=room.login_flow(ALTINN_CLIENT, settings.base_url + BASE + "/upstream/callback"),
+            issuer=altinn_issuer,
+        )
+        if settings.identity_mode != "altinn":
+            routes += altinn_login.routes()
         if sandbox:
             dev = DevTokenRoutes(
                 database,
@@ -143,6 +182,28 @@ class IdentityRoom:
         room._closing += [server, trail, keys, platform]
         room._sweeper = asyncio.get_running_loop().create_task(room._sweep(), name="varsel-identity-sweep")
         return room
+
+    def login_flow(self, client_id: str, redirect_uri: str) -> LoginFlow | None:
+        """Logging people in for one of our own clients (CONSOLE_CLIENT, ALTINN_CLIENT); None where there is no provider.
+
+        `redirect_uri` is the address of ours at which the answer arrives.
+        """
+        if self._logins is None:
+            return None
+        # At a provider elsewhere, all of Varsel is the one client that the operator registered there.
+        name = self._logins.client_id or client_id
+        return LoginFlow(
+            self._database,
+            self._machine,
+            self._logins.backchannel,
+            self._logins.access,
+            client_id=name,
+            redirect_uri=redirect_uri,
+        )
+
+    async def memberships(self, pid: str) -> list[dict[str, Any]]:
+        """What a person may do where: rows with `organisation` (None: the platform), `role`, `name`."""
+        return [dict(row) for row in await self._database.fetch(sql.memberships_of, pid)]
 
     async def close(self) -> None:
         """Finish what is being written, and stop following changes."""
@@ -166,66 +227,54 @@ class IdentityRoom:
                 log.warning("nothing swept; the database is away", action="identity.sweep_failed")
 
 
-class _Trusted:
-    """Whose tokens count in which mode (docs/reference/identity.md 11): our own, or those of an issuer named in the settings."""
+@dataclass(frozen=True, slots=True)
+class _Logins:
+    """Where people log in: the built-in provider (a sandbox's) or one elsewhere, at which we are `client_id`."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        database: Database,
-        machine: Machine,
-        keys: KeyRing,
-        *,
-        sandbox: bool,
-        client: Getter | None,
-    ) -> None:
-        self._settings = settings
-        self._database = database
-        self._machine = machine
-        self._keys = keys
-        self._sandbox = sandbox
-        self._given = client
-        self._own: GuardedClient | None = None
-        self._remote: list[RemoteKeys] = []
+    backchannel: Backchannel
+    access: TokenChecker
+    provider: Provider | None
+    client_id: str | None
+    alive: Callable[[object], Awaitable[bool]] | None
 
-    def _issuer(self, kind: str) -> str | None:
-        """The issuer elsewhere that stands in for ours; None when ours counts."""
-        mode = self._settings.identity_mode
-        named = str(getattr(self._settings, f"{kind}_issuer"))
-        if kind == "idporten":
-            return named or None
-        elsewhere = {"maskinporten": "external", "altinn": "altinn"}[kind]
-        if mode != elsewhere:
-            return None
-        if not named:
-            raise SettingsError(f"VARSEL_IDENTITY_MODE={mode} needs VARSEL_{kind.upper()}_ISSUER.")
-        return named
 
-    async def checker(
-        self, kind: str, own_issuer: str, audiences: Collection[str] | None = None
-    ) -> TokenChecker:
-        """A checker for tokens of this kind."""
-        name = self._issuer(kind)
-        if name is None:
-            return TokenChecker(OwnKeys(self._keys, kind), own_issuer, self._machine, audiences=audiences)
-        source = await self.remote(kind, name)
-        return TokenChecker(source, name, self._machine, audiences=audiences)
-
-    async def remote(self, kind: str, name: str) -> RemoteKeys:
-        issuer = Issuer.named(name, kind, self._settings.client_environment)
-        if self._given is None and self._own is None:
-            self._own = GuardedClient(self._machine, sandbox=self._sandbox)
-        client = self._given or self._own
-        assert client is not None
-        source = await RemoteKeys.open(issuer, client, self._database, self._machine)
-        self._remote.append(source)
-        return source
-
-    async def close(self) -> None:
-        for source in self._remote:
-            await source.close()
-        if self._own is not None:
-            await self._own.close()
+async def _logins(
+    room: IdentityRoom,
+    settings: Settings,
+    trusted: Trust,
+    *,
+    sandbox: bool,
+    master_key: MasterKey,
+    trail: AuditLog,
+) -> _Logins | None:
+    elsewhere = trusted.elsewhere("idporten")
+    if elsewhere is not None:
+        if not settings.idporten_client_id:
+            raise SettingsError("VARSEL_IDPORTEN_ISSUER needs VARSEL_IDPORTEN_CLIENT_ID.")
+        access = await trusted.checker("idporten", elsewhere)
+        source = await trusted.remote("idporten", elsewhere)
+        client_id = settings.idporten_client_id
+        backchannel = RemoteBackchannel(source, trusted.client, client_id, settings.idporten_client_secret)
+        return _Logins(backchannel, access, None, client_id, None)
+    if not sandbox:
+        # Nobody proves anything at the built-in provider: outside a sandbox it does not exist.
+        return None
+    base = settings.base_url
+    own = {
+        CONSOLE_CLIENT: own_client(CONSOLE_CLIENT, base + "/console/callback", logout=base + "/console"),
+        ALTINN_CLIENT: own_client(ALTINN_CLIENT, base + BASE + "/upstream/callback"),
+    }
+    provider = Provider(
+        settings,
+        room._database,
+        room._machine,
+        master_key,
+        signer=room.signer,
+        trail=trail,
+        own_clients=own,
+    )
+    access = await trusted.checker("idporten", provider.issuer)
+    return _Logins(BuiltinBackchannel(provider), access, provider, None, provider.alive)
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -73,11 +73,22 @@ class Exchange:
         self._trail = trail
         self._production = production
         self._checkers: dict[str, TokenChecker] = {}
+        self._alive: dict[str, Callable[[object], Awaitable[bool]]] = {}
         self._codes: Gatherer[str, str | None] = Gatherer(self._look_up)
 
-    def trust(self, provider: str, checker: TokenChecker) -> None:
-        """Tokens of `maskinporten` or `id-porten` are decided on by this checker, with its one issuer and its key set."""
+    def trust(
+        self,
+        provider: str,
+        checker: TokenChecker,
+        alive: Callable[[object], Awaitable[bool]] | None = None,
+    ) -> None:
+        """Tokens of `maskinporten` or `id-porten` are decided on by this checker, with its one issuer and its key set.
+
+        `alive` tells from a token's `jti` whether it has been ended since; where that can be known.
+        """
         self._checkers[provider] = checker
+        if alive is not None:
+            self._alive[provider] = alive
 
     async def exchange(self, request: Request) -> str:
         """The Altinn token.
@@ -101,6 +112,9 @@ class Exchange:
             verified.claims.get("client_id"), str
         ):
             raise InvalidToken("this is not an access token")
+        alive = self._alive.get(provider)
+        if alive is not None and not await alive(verified.claims.get("jti")):
+            raise InvalidToken("the token has been ended")
         now = int(self._machine.time())
         if provider == "maskinporten":
             claims = await self._organisation(verified.claims, request, now)

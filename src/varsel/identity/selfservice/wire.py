@@ -31,6 +31,7 @@ _PREFIX: Final = re.compile(r"[a-z0-9]{1,40}")
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 _PRINTABLE: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,255}")
+_AUTHORITY: Final = re.compile(r"[A-Za-z0-9.:\[\]-]+")
 _OSLO: Final = ZoneInfo("Europe/Oslo")
 _VISIBILITIES: Final = ("PUBLIC", "PRIVATE", "INTERNAL")
 MOST_SCOPES: Final = 100
@@ -204,7 +205,13 @@ def is_client_uri(uri: str, *, sandbox: bool, native: bool = False) -> bool:
         _ = parts.port
     except ValueError:
         return False
-    if not host or parts.fragment or "#" in uri or "@" in parts.netloc:
+    if (
+        not host
+        or _AUTHORITY.fullmatch(parts.netloc) is None
+        or parts.fragment
+        or "#" in uri
+        or "@" in parts.netloc
+    ):
         return False
     loopback = host in {"localhost", "127.0.0.1", "::1"}
     if parts.scheme not in {"http", "https"}:

@@ -63,3 +63,7 @@ with used as (
     from outcome
 )
 select (position - 1)::int as position from outcome where won;
+
+-- name: use_one_grant
+-- Remember one assertion of $1; its name when it was not used before.
+insert into grant_replay (issuer, key, expires_at) values ($1, $2, $3) on conflict do nothing returning issuer;

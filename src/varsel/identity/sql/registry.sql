@@ -100,3 +100,7 @@ order by consumer, supplier, scope;
 -- name: upsert_membership
 -- Person $1 has role $3 for organisation $2 (null: the platform).
 insert into membership (pid, organisation, role) values ($1, $2, $3) on conflict do nothing;
+
+-- name: pid_of_user
+-- The national number of an Altinn user.
+select pid from person where user_id = $1;
