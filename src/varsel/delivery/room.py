@@ -120,6 +120,7 @@ class Worker:
         self._stopping = False
         self._pulse_task: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._sleepers: list[asyncio.Task[None]] = []
         self._dispatch_tasks: list[asyncio.Task[None]] = []
         window = window_of(settings)
         self._providers = Providers(channels, machine)
@@ -206,6 +207,8 @@ class Worker:
                 name="varsel-report",
             ),
             create(self._loop("reap", self._reap, lambda: None), name="varsel-reap"),
+        ]
+        self._sleepers = [
             create(self._renewals(), name="varsel-renew"),
             create(self._housekeeping(), name="varsel-housekeeping"),
         ]
@@ -234,10 +237,15 @@ class Worker:
                 await asyncio.wait(late, timeout=5)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._outcomes.drain(), 10)
-        # Renewals sleep long; the other loops end by themselves after the round they are in.
-        *rounds, renewals = self._tasks
-        await asyncio.wait(rounds, timeout=5)
-        for task in (*rounds, renewals, *self._dispatch_tasks, self._poll_task, self._pulse_task):
+        # The loops end by themselves after the round they are in; the sleepers would sleep on.
+        await asyncio.wait(self._tasks, timeout=5)
+        for task in (
+            *self._tasks,
+            *self._sleepers,
+            *self._dispatch_tasks,
+            self._poll_task,
+            self._pulse_task,
+        ):
             if task is not None:
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
