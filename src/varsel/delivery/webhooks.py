@@ -38,6 +38,8 @@ LEASE: Final = timedelta(seconds=180)
 FOR: Final = timedelta(hours=24)
 """How long an event is tried, and how long an endpoint may fail before it is turned off."""
 KEEP_ATTEMPTS: Final = timedelta(days=30)
+LONGEST_REST: Final = 300.0
+"""Seconds an endpoint rests at most, unless it asks for more: one event that it cannot take must not hold up the others for long."""
 _IDLE_SECONDS: Final = 1.0
 _LEAST_SECONDS: Final = 0.1
 _FORGET_SECONDS: Final = 3600.0
@@ -70,9 +72,11 @@ class Answer:
         return self.status is not None and 200 <= self.status < 300
 
 
-def pause_before(tries: int, after: float | None) -> timedelta:
-    """Before another try after `tries` earlier ones: what the endpoint asked for, else a growing pause, a fifth more or less."""
-    grown = PAUSES[min(tries, len(PAUSES) - 1)] * random.uniform(0.8, 1.2)
+def pause_before(tries: int, after: float | None, most: float = PAUSES[-1]) -> timedelta:
+    """Before another try after `tries` earlier ones: what the endpoint asked for, else a growing pause up to `most` seconds, a
+    fifth more or less.
+    """
+    grown = min(PAUSES[min(tries, len(PAUSES) - 1)], most) * random.uniform(0.8, 1.2)
     return timedelta(seconds=min(max(after or 0.0, grown), PAUSES[-1] * 1.2))
 
 
@@ -153,18 +157,15 @@ class WebhookLane:
     async def _tell_all(
         self, webhook_id: UUID, rows: Sequence[Any], before: asyncio.Task[None] | None
     ) -> None:
-        """One endpoint's events in order; after a failure the rest waits with the one that failed."""
+        """One endpoint's events in order; after a failure the endpoint rests, and the others wait untried."""
         if before is not None:
             await asyncio.wait([before])
         left = list(rows)
-        pause = timedelta(0)
         try:
             while left and not self._stopping:
                 async with self._turns:
-                    failed = await self._tell(left.pop(0))
-                if failed is not None:
-                    pause = failed
-                    break
+                    if not await self._tell(left.pop(0)):
+                        break
         except Unavailable:
             pass  # the leases run out
         except Exception:
@@ -174,11 +175,11 @@ class WebhookLane:
         if left:
             with contextlib.suppress(Unavailable):
                 await self._database.execute(
-                    _sql.release_webhook_events, [row["id"] for row in left], self._owner, pause
+                    _sql.release_webhook_events, [row["id"] for row in left], self._owner
                 )
 
-    async def _tell(self, row: Any) -> timedelta | None:
-        """Tell one event and store what came of it; how long the endpoint rests when it did not take it."""
+    async def _tell(self, row: Any) -> bool:
+        """Tell one event and store what came of it; whether the endpoint may be told the next one."""
         event = _event(row)
         began = self._machine.monotonic()
         answer = await self._post(row, event)
@@ -187,7 +188,7 @@ class WebhookLane:
             await self._database.execute(
                 _sql.told, event.id, event.message_id, answer.status, answer.detail, took
             )
-            return None
+            return True
         gone = answer.status == 410
         pause = pause_before(row["tries"], answer.after)
         last = gone or row["tries"] >= len(PAUSES)
@@ -202,6 +203,7 @@ class WebhookLane:
             FOR,
             gone,
             _GONE if gone else _OFF,
+            pause_before(row["failures"], answer.after, LONGEST_REST),
         )
         log.info(
             "an endpoint did not take an event",
@@ -214,7 +216,7 @@ class WebhookLane:
                 "an endpoint was turned off", action="delivery.webhook_off", webhook=str(row["webhook_id"])
             )
             await self._database.execute(_sql.drop_webhook_events, row["webhook_id"])
-        return timedelta(0) if event.type == TEST else pause
+        return event.type == TEST
 
     async def _post(self, row: Any, event: Event) -> Answer:
         try:

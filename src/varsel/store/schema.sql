@@ -574,6 +574,8 @@ CREATE TABLE public.webhook (
     previous_until timestamp with time zone,
     created_at timestamp with time zone NOT NULL,
     failing_since timestamp with time zone,
+    failures integer DEFAULT 0 NOT NULL,
+    rest_until timestamp with time zone,
     disabled_at timestamp with time zone,
     disabled_why text
 );

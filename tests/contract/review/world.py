@@ -206,7 +206,7 @@ SMS = OrderContent((Recipient(mobile="+4799999999"),), sms=SmsText("Varsel", "He
 
 
 @contextlib.asynccontextmanager
-async def open_world(database: Any, **settings: Any) -> AsyncIterator[World]:
+async def open_world(database: Any, *, sandbox: bool = False, **settings: Any) -> AsyncIterator[World]:
     clock = ManualClock(NOW)
     key = MasterKey(bytes(32))
     room = await ReviewRoom.open(
@@ -215,6 +215,7 @@ async def open_world(database: Any, **settings: Any) -> AsyncIterator[World]:
         clock,
         key,
         registers=BuiltinRegisters(database, sandbox=True),
+        sandbox=sandbox,
     )
     world = World(database, clock, key, room)
     yield world

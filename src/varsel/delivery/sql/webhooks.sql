@@ -1,18 +1,19 @@
 -- name: claim_webhook_events
--- Take up to $1 events of each endpoint for owner $2 and time $3; of an endpoint that is off only tests. An event of the feed brings
--- its entry, any other the order and message it tells of.
+-- Take up to $1 events of each endpoint for owner $2 and time $3; of an endpoint that is off or rests after a failure only tests. An
+-- event of the feed brings its entry, any other the order and message it tells of.
 with chosen as (
     select e.id
     from webhook w cross join lateral (
         select id from webhook_event
-        where webhook_id = w.id and owner is null and next_at <= clock_timestamp() and (w.disabled_at is null or type = 'webhook.test')
+        where webhook_id = w.id and owner is null and next_at <= clock_timestamp()
+            and ((w.disabled_at is null and coalesce(w.rest_until <= clock_timestamp(), true)) or type = 'webhook.test')
         order by next_at, id limit $1 for update skip locked) e
     limit 1000
 ), taken as (
     update webhook_event set owner = $2, lease_until = clock_timestamp() + $3::interval
     where id = any(array(select id from chosen)) returning *
 )
-select t.id, t.webhook_id, t.type, t.seq, t.order_id, t.notification_id, t.status, t.at, t.tries, w.url, w.secret,
+select t.id, t.webhook_id, t.type, t.seq, t.order_id, t.notification_id, t.status, t.at, t.tries, w.failures, w.url, w.secret,
     case when w.previous_until > clock_timestamp() then w.previous end as previous, f.entry,
     o.senders_reference, n.channel, n.address
 from taken t join webhook w on w.id = t.webhook_id
@@ -32,16 +33,15 @@ where id = any(array(select id from webhook_event where owner is not null and le
 update webhook_event set owner = null, lease_until = null where owner = $1;
 
 -- name: release_webhook_events
--- Events $1 of owner $2 wait again until $3 from now, without having been tried.
-update webhook_event set owner = null, lease_until = null, next_at = greatest(next_at, clock_timestamp() + $3::interval)
-where id = any($1::uuid[]) and owner = $2;
+-- Events $1 of owner $2 wait again, without having been tried.
+update webhook_event set owner = null, lease_until = null where id = any($1::uuid[]) and owner = $2;
 
 -- name: told
 -- An endpoint has taken an event: what was wrong with it is over, and a test that succeeds turns it on again.
 with gone as (
     delete from webhook_event where id = $1 returning webhook_id, type
 ), well as (
-    update webhook w set failing_since = null, disabled_at = null, disabled_why = null
+    update webhook w set failing_since = null, failures = 0, rest_until = null, disabled_at = null, disabled_why = null
     from gone g where w.id = g.webhook_id and (w.failing_since is not null or (w.disabled_at is not null and g.type = 'webhook.test'))
 )
 insert into webhook_attempt (id, webhook_id, message_id, type, status, detail, took_ms)
@@ -49,7 +49,7 @@ select uuidv7(), webhook_id, $2, type, $3, $4, $5 from gone;
 
 -- name: not_told
 -- An endpoint has not taken an event: tried again after $6, or given up when that is null. An endpoint that has failed for $7, or says
--- that it is gone ($8), is turned off with its reason.
+-- that it is gone ($8), is turned off with its reason; any other rests for $10.
 with tried as (
     update webhook_event set tries = tries + 1, owner = null, lease_until = null,
         next_at = clock_timestamp() + coalesce($6::interval, interval '0')
@@ -59,7 +59,8 @@ with tried as (
 ), one as (
     select * from tried union all select * from dropped
 ), ill as (
-    update webhook w set failing_since = coalesce(w.failing_since, clock_timestamp()),
+    update webhook w set failing_since = coalesce(w.failing_since, clock_timestamp()), failures = w.failures + 1,
+        rest_until = clock_timestamp() + $10::interval,
         disabled_at = case when w.disabled_at is null and ($8 or w.failing_since <= clock_timestamp() - $7::interval)
             then clock_timestamp() else w.disabled_at end,
         disabled_why = case when w.disabled_at is null and ($8 or w.failing_since <= clock_timestamp() - $7::interval)

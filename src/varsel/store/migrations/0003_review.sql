@@ -80,6 +80,8 @@ create table webhook (
     previous_until timestamptz,
     created_at     timestamptz not null,
     failing_since  timestamptz,
+    failures       integer     not null default 0,     -- since the last success
+    rest_until     timestamptz,                        -- machine clock: after a failure nothing is sent before
     disabled_at    timestamptz,
     disabled_why   text
 );
