@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from varsel.orders import examples
 from varsel.orders.cancel import CancelledChain
 from varsel.orders.wire import ChainOrder, ChainReceipt
 from varsel.orders.wire_direct import (
@@ -44,6 +45,7 @@ ENDPOINTS: Final = (
         consumes=_JSON,
         body_name="emailNotificationOrderRequest",
         request=EmailOrder,
+        examples=examples.EMAIL_ORDER,
         responses={202: OrderReceipt},
         problems=(*_WRITE, "NOT-00004"),
         deprecated=True,
@@ -58,6 +60,7 @@ ENDPOINTS: Final = (
         consumes=_JSON,
         body_name="smsNotificationOrderRequest",
         request=SmsOrder,
+        examples=examples.SMS_ORDER,
         responses={202: OrderReceipt},
         problems=(*_WRITE, "NOT-00004"),
         deprecated=True,
@@ -72,6 +75,7 @@ ENDPOINTS: Final = (
         consumes=_JSON,
         body_name="notificationOrderRequest",
         request=ChannelOrder,
+        examples=examples.CHANNEL_ORDER,
         responses={202: OrderReceipt},
         problems=(*_WRITE, "NOT-00004"),
         deprecated=True,
@@ -97,6 +101,7 @@ ENDPOINTS: Final = (
         "get_chain",
         Policy.CREATE,
         "Receipt of an order",
+        examples={"200": examples.CHAIN_RECEIPT},
         responses={200: ChainReceipt, 304: None},
         problems=(400, 401, 403, 404),
         description="The receipt that was given when the order was accepted: where the `Location` of an accepted order leads.",
@@ -123,6 +128,7 @@ ENDPOINTS: Final = (
         consumes=_JSON,
         body_name="notificationOrderRequest",
         request=ChainOrder,
+        examples=examples.CHAIN_ORDER,
         responses={201: ChainReceipt, 200: ChainReceipt},
         problems=(*_WRITE, "NOT-00001", "NOT-00002", "NOT-00004"),
         description="One notification to one recipient, with any number of reminders, created together or not at all."
@@ -137,6 +143,7 @@ ENDPOINTS: Final = (
         consumes=_JSON,
         body_name="orderRequest",
         request=ComposedOrder,
+        examples=examples.COMPOSED_ORDER,
         responses={201: DirectReceipt, 200: DirectReceipt},
         problems=(*_WRITE, "NOT-00002"),
         description="One e-mail to one address; its files are fetched from their pre-signed addresses when it is sent."
@@ -151,6 +158,7 @@ ENDPOINTS: Final = (
         consumes=_JSON,
         body_name="request",
         request=InstantSms,
+        examples=examples.INSTANT_SMS,
         responses={201: DirectReceipt, 200: DirectReceipt},
         problems=(*_WRITE, "NOT-00002", "NOT-00004"),
         description=_INSTANT,
@@ -164,6 +172,7 @@ ENDPOINTS: Final = (
         consumes=_JSON,
         body_name="request",
         request=InstantEmail,
+        examples=examples.INSTANT_EMAIL,
         responses={201: DirectReceipt, 200: DirectReceipt},
         problems=(*_WRITE, "NOT-00002", "NOT-00004"),
         description=_INSTANT,
@@ -177,6 +186,7 @@ ENDPOINTS: Final = (
         consumes=_JSON,
         body_name="request",
         request=WrappedInstantSms,
+        examples=examples.WRAPPED_SMS,
         responses={201: DirectReceipt, 200: DirectReceipt},
         problems=(*_WRITE, "NOT-00002", "NOT-00004"),
         deprecated=True,

@@ -8,7 +8,7 @@ None, or a number outside its enumeration, and `varsel.orders.rules` refuses it 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Final
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -48,7 +48,7 @@ NUMBERS: dict[type[StrEnum], dict[int, StrEnum]] = {
     SendingTimePolicy: {1: SendingTimePolicy.ANYTIME, 2: SendingTimePolicy.DAYTIME},
 }
 
-Text = Annotated[str, Meta(min_length=1)]
+_NOT_BLANK: Final = {"pattern": r"\S"}
 SendTime = Annotated[
     Moment,
     Meta(
@@ -75,7 +75,8 @@ IdempotencyId = Annotated[
     str,
     Meta(
         min_length=1,
-        description="A repeat with the same id gets the first receipt and makes no new order.",
+        description="Not blank. A repeat with the same id gets the first receipt and makes no new order.",
+        extra_json_schema=_NOT_BLANK,
         examples=["case-2031-0042/varsel-1"],
     ),
 ]
@@ -110,6 +111,7 @@ ResourceId = Annotated[
     str,
     Meta(
         description="Resource whose access decides which users of an organization are reached.",
+        extra_json_schema={"pattern": "^urn:altinn:resource:."},
         examples=["urn:altinn:resource:example-resource"],
     ),
 ]
@@ -121,7 +123,8 @@ Subject = Annotated[
     str,
     Meta(
         min_length=1,
-        description="Each line break becomes one space. `$recipientName$` and `$recipientNumber$` are replaced when sent.",
+        extra_json_schema=_NOT_BLANK,
+        description="Not blank; each line break becomes one space. `$recipientName$` and `$recipientNumber$` are replaced when sent.",
         examples=["Ny melding"],
     ),
 ]
@@ -129,7 +132,8 @@ Body = Annotated[
     str,
     Meta(
         min_length=1,
-        description="Text of the message. `$recipientName$` and `$recipientNumber$` are replaced when sent.",
+        extra_json_schema=_NOT_BLANK,
+        description="Text of the message, not blank. `$recipientName$` and `$recipientNumber$` are replaced when sent.",
         examples=["Hei $recipientName$, du har en ny melding."],
     ),
 ]

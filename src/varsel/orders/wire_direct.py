@@ -31,7 +31,13 @@ TimeToLive = Annotated[
     ),
 ]
 InstantBody = Annotated[
-    str, Meta(min_length=1, description="Text of the message.", examples=["Engangskode: 482913"])
+    str,
+    Meta(
+        min_length=1,
+        description="Text of the message, not blank.",
+        examples=["Engangskode: 482913"],
+        extra_json_schema={"pattern": r"\S"},
+    ),
 ]
 
 
@@ -42,7 +48,13 @@ class Attachment(Wire):
     """A file, fetched from its pre-signed address when the e-mail is sent."""
 
     filename: Annotated[
-        str, Meta(min_length=1, description="With an extension, without slashes.", examples=["avtale.pdf"])
+        str,
+        Meta(
+            min_length=1,
+            description="With an extension, without slashes.",
+            examples=["avtale.pdf"],
+            extra_json_schema={"pattern": r"^[^/\\]*\.[^/\\.]+$"},
+        ),
     ]
     mime_type: Annotated[
         str,
@@ -143,7 +155,15 @@ class WrappedInstantSms(Wire):
 class InstantEmailSettings(Wire):
     """Content of an instant e-mail."""
 
-    subject: Annotated[str, Meta(min_length=1, description="Kept as it is.", examples=["Kvittering"])]
+    subject: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="Not blank; kept as it is.",
+            examples=["Kvittering"],
+            extra_json_schema={"pattern": r"\S"},
+        ),
+    ]
     body: InstantBody
     sender_email_address: Annotated[
         str | None,

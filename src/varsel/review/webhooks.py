@@ -55,6 +55,9 @@ ENDPOINTS: Final = (
         "Register a webhook",
         consumes=("application/json",),
         request=NewWebhook,
+        examples={
+            "request": {"url": "https://hooks.example.org/varsel", "events": ["order.completed"]},
+        },
         responses={201: WebhookWithSecret},
         problems=(400, 401, 403, 409, 415),
         description=(
