@@ -14,6 +14,7 @@ from typing import Final
 import structlog
 
 from varsel.channels.model import Attachment, Permanent, Temporary
+from varsel.delivery.attachments import damaged, mistaken
 from varsel.delivery.conditions import Getter
 from varsel.runtime.outbound_rules import ForbiddenAddress, OutboundError, ResponseTooLarge
 from varsel.store import content as stored
@@ -49,10 +50,16 @@ class Files:
     ) -> tuple[Attachment, ...] | Permanent | Temporary:
         """All files in their order, or what the first failure makes of the mail; the others are broken off then."""
         turns = asyncio.Semaphore(AT_ONCE)
+        left = MOST_OCTETS
 
         async def one(attachment: stored.Attachment) -> Attachment:
+            nonlocal left
             async with turns:
-                return await self._one(attachment)
+                file = await self._one(attachment, left)
+            left -= len(file.content)
+            if left < 0:
+                raise _Stop(_TOO_LARGE)
+            return file
 
         tasks = [asyncio.create_task(one(attachment)) for attachment in attachments]
         try:
@@ -63,11 +70,9 @@ class Files:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-        if sum(len(file.content) for file in files) > MOST_OCTETS:
-            return _TOO_LARGE
         return tuple(files)
 
-    async def _one(self, attachment: stored.Attachment) -> Attachment:
+    async def _one(self, attachment: stored.Attachment, most: int) -> Attachment:
         if attachment.sealed_url is None:
             raise _Stop(Permanent(_INVALID, "", "the address of a file is erased"))
         try:
@@ -75,7 +80,7 @@ class Files:
         except (SealError, ValueError):
             raise _Stop(Permanent(_INVALID, "", "the address of a file cannot be opened")) from None
         try:
-            answer = await self._client.get(url, timeout=TIMEOUT, max_bytes=MOST_OCTETS)
+            answer = await self._client.get(url, timeout=TIMEOUT, max_bytes=most)
         except ResponseTooLarge:
             raise _Stop(_TOO_LARGE) from None
         except ForbiddenAddress:
@@ -85,6 +90,9 @@ class Files:
         status: int = answer.status
         if 200 <= status < 300:
             body: bytes = answer.body
+            fault = damaged(answer.headers, body) or mistaken(attachment.mime_type, body)
+            if fault is not None:
+                raise _Stop(fault)
             return Attachment(attachment.filename, attachment.mime_type, body)
         if 400 <= status < 500 and status not in _AGAIN:
             raise _Stop(Permanent(_INVALID, str(status), "the place of a file refused it"))

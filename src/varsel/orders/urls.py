@@ -60,13 +60,18 @@ class FileUrl:
 
 
 def judge_file_url(text: str, hosts: Sequence[str]) -> FileUrl:
-    """The four checks of a `sasUrl`, in order; a later one runs only when the earlier ones passed. `hosts` are allowed suffixes."""
-    parts = _split(text, ("https",))
-    if parts is None:
-        return FileUrl(("An absolute https address is required.",))
-    host = (parts.hostname or "").lower()
-    if not any(host.endswith(suffix.lower()) for suffix in hosts):
-        return FileUrl(("The host is not one of the allowed file stores.",))
+    """The four checks of a `sasUrl`, in order; a later one runs only when the earlier ones passed. `hosts` are allowed suffixes, or
+    whole origins as `http://127.0.0.1:5091`, which the sandbox adds for the file store of its own.
+    """
+    parts = _split(text, ("https", "http"))
+    origin = f"{parts.scheme}://{parts.netloc}".lower() if parts else ""
+    if origin not in hosts:
+        if parts is None or parts.scheme != "https":
+            return FileUrl(("An absolute https address is required.",))
+        host = (parts.hostname or "").lower()
+        if not any(host.endswith(suffix.lower()) for suffix in hosts):
+            return FileUrl(("The host is not one of the allowed file stores.",))
+    assert parts is not None
     signed: dict[str, str] = {}
     for name, value in parse_qsl(parts.query, keep_blank_values=True):
         signed.setdefault(name.lower(), value)
