@@ -197,6 +197,7 @@ async def open_world(
     *,
     sandbox: bool = True,
     listener: Listener | None = None,
+    outbound: Any = None,
     **settings: Any,
 ) -> World:
     """A room of its own with one integration of Digdir that holds the key `first` as `k1`."""
@@ -204,7 +205,9 @@ async def open_world(
     clock = ManualClock(START)
     master_key = MasterKey.load(folder / "master.key")
     keys._generate = _signing_key
-    room = await IdentityRoom.open(chosen, database, clock, master_key, sandbox=sandbox, listener=listener)
+    room = await IdentityRoom.open(
+        chosen, database, clock, master_key, sandbox=sandbox, listener=listener, outbound=outbound
+    )
     http = httpx2.AsyncClient(
         transport=httpx2.ASGITransport(app=room.app, raise_app_exceptions=False), base_url=BASE
     )
