@@ -110,7 +110,7 @@ async def open_front(
     `states` and `pages` add other processes' states and metrics pages to ours; with `office`, the address of the process that
     knows them, they are asked for there.
     """
-    from varsel.console.room import ConsoleRoom
+    from varsel.console.room import ConsoleRoom, Portal
     from varsel.identity.room import IdentityRoom
     from varsel.sandbox.messages import Messages
     from varsel.sandbox.routes import ENDPOINTS as RECEIVED
@@ -142,6 +142,7 @@ async def open_front(
                 base.calendar,
                 sandbox=base.sandbox,
                 inbox=received,
+                portal=Portal(identity, base.database, base.machine, base.master_key),
             )
             stack.push_async_callback(console.close)
             mounts["/console"] = console.app

@@ -55,6 +55,11 @@ def _moment(context: Context, moment: datetime) -> str:
 
 
 @pass_context
+def _date(context: Context, moment: datetime) -> str:
+    return day(moment, context["language"])
+
+
+@pass_context
 def _short(context: Context, moment: datetime, now: datetime) -> str:
     """The time today, the day otherwise."""
     here, today = local(moment), local(now)
@@ -82,6 +87,7 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "moment": _moment,
+        "date": _date,
         "short": _short,
         "wire": wire_time,
         "beginning": _beginning,
@@ -97,6 +103,8 @@ class Pages:
         self._calendar = calendar
         self._sandbox = sandbox
         self._templates = _environment()
+        #: Whether there is a portal to lead to.
+        self.portal = False
 
     def language(self, request: Request) -> str:
         """What the reader chose (`?lang=`, then the cookie), or what the browser asks for."""
@@ -109,7 +117,7 @@ class Pages:
         return dict(TEXTS[self.language(request)])
 
     def show(self, request: Request, template: str, status: int = 200, **values: Any) -> Response:
-        """A page. Templates know `t` (the texts), `language`, `now` (calendar), `moved`, `sandbox` and `room`."""
+        """A page. Templates know `t` (the texts), `language`, `now` (calendar), `moved`, `sandbox` `room`, `visitor` (who is logged in) and `portal`."""
         language = self.language(request)
         other = "en" if language == "nb" else "nb"
         query = [item for item in request.query_params.multi_items() if item[0] != "lang"]
@@ -124,6 +132,8 @@ class Pages:
                 "moved": self._sandbox and bool(shift),
                 "sandbox": self._sandbox,
                 "room": "",
+                "visitor": getattr(request.state, "visitor", None),
+                "portal": self.portal,
                 **values,
             }
         )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from varsel.console import portal_texts
+
 NORWEGIAN: Final[Mapping[str, str]] = {
     "skip": "Hopp til innholdet",
     "sandbox": "Sandkasse",
@@ -51,10 +53,6 @@ NORWEGIAN: Final[Mapping[str, str]] = {
     "empty_question": "Tømme innboksen?",
     "empty_hint": "Alle meldinger i sandkassen slettes. Bestillinger og statuser blir stående.",
     "keep": "Behold meldingene",
-    "login": "Logg inn",
-    "login_hint": "Konsollen krever innlogging, og innlogging er ikke en del av denne versjonen ennå.",
-    "login_sandbox": "I sandkassen er innboksen åpen for alle på denne maskinen.",
-    "open_inbox": "Åpne innboksen",
     "missing": "Fant ikke siden",
     "missing_hint": "Siden finnes ikke, eller meldingen er slettet.",
     "to_start": "Til startsiden",
@@ -106,16 +104,15 @@ ENGLISH: Final[Mapping[str, str]] = {
     "empty_question": "Empty the inbox?",
     "empty_hint": "Every message in the sandbox is deleted. Orders and statuses stay.",
     "keep": "Keep the messages",
-    "login": "Log in",
-    "login_hint": "The console asks for a login, and logging in is not part of this version yet.",
-    "login_sandbox": "In the sandbox the inbox is open to everybody on this machine.",
-    "open_inbox": "Open the inbox",
     "missing": "Page not found",
     "missing_hint": "There is no such page, or the message has been deleted.",
     "to_start": "To the start page",
 }
 
-TEXTS: Final[Mapping[str, Mapping[str, str]]] = {"nb": NORWEGIAN, "en": ENGLISH}
+TEXTS: Final[Mapping[str, Mapping[str, str]]] = {
+    "nb": {**NORWEGIAN, **portal_texts.NORWEGIAN},
+    "en": {**ENGLISH, **portal_texts.ENGLISH},
+}
 
 MONTHS: Final[Mapping[str, tuple[str, ...]]] = {
     "nb": (

@@ -68,6 +68,8 @@ class Backchannel(Protocol):
 
     async def authorization_endpoint(self) -> str: ...
 
+    async def end_session_endpoint(self) -> str | None: ...
+
     async def redeem(self, client_id: str, code: str, redirect_uri: str, verifier: str) -> Mapping[str, Any]:
         """The token answer; LoginRefused or IssuerUnavailable."""
         ...
@@ -82,6 +84,9 @@ class BuiltinBackchannel:
 
     async def authorization_endpoint(self) -> str:
         return self.issuer + "/authorize"
+
+    async def end_session_endpoint(self) -> str | None:
+        return self.issuer + "/logout"
 
     async def redeem(self, client_id: str, code: str, redirect_uri: str, verifier: str) -> Mapping[str, Any]:
         try:
@@ -117,6 +122,10 @@ class RemoteBackchannel:
 
     async def authorization_endpoint(self) -> str:
         return _address(await self._keys.ready(), "authorization_endpoint")
+
+    async def end_session_endpoint(self) -> str | None:
+        where = (await self._keys.ready()).get("end_session_endpoint")
+        return where if isinstance(where, str) and where.startswith(("https://", "http://")) else None
 
     async def redeem(self, client_id: str, code: str, redirect_uri: str, verifier: str) -> Mapping[str, Any]:
         where = _address(await self._keys.ready(), "token_endpoint")
@@ -208,6 +217,16 @@ class LoginFlow:
         if prompt:
             query["prompt"] = prompt
         return Begun(with_query(endpoint, **query), handle)
+
+    async def leave(self, target: str) -> str | None:
+        """Where the browser goes to end the provider's own session, and from there to `target`; None when that is nowhere."""
+        try:
+            endpoint = await self._backchannel.end_session_endpoint()
+        except IssuerUnavailable:
+            return None
+        if endpoint is None:
+            return None
+        return with_query(endpoint, client_id=self._client_id, post_logout_redirect_uri=target)
 
     async def finish(self, params: Mapping[str, Sequence[str]], handle: str | None) -> Person:
         """Who logged in, from the query of the answer and the cookie. LoginRefused, or IssuerUnavailable."""

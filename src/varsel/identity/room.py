@@ -76,6 +76,7 @@ class IdentityRoom:
         self.clients: Clients
         self.scopes: Scopes
         self.sessions: Sessions
+        self.trail: AuditLog
         self._logins: _Logins | None = None
 
     @classmethod
@@ -100,7 +101,8 @@ class IdentityRoom:
         room.signer = signer = Signer(keys)
         audiences = {settings.base_url, settings.base_url + "/", settings.base_url + "/notifications/api/v1"}
         room.platform = platform = await PlatformTokens.open(database, machine, listener, audiences)
-        trail, limiter = AuditLog(database), RateLimiter(database, machine)
+        trail = room.trail = AuditLog(database)
+        limiter = RateLimiter(database, machine)
         altinn_issuer = settings.base_url + "/authentication/api/v1/openid/"
         trusted = Trust(settings, database, machine, keys, sandbox=sandbox, client=outbound)
         room._closing.append(trusted)
