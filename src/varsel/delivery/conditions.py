@@ -12,7 +12,11 @@ from typing import Any, Final, Protocol
 import msgspec
 import structlog
 
+from varsel.runtime.metrics import counter
+
 log = structlog.get_logger("varsel.delivery")
+
+_conditions = counter("conditions")
 
 _MOST_OCTETS: Final = 1 << 16
 
@@ -46,6 +50,11 @@ class HttpConditions:
 
     async def ask(self, url: str) -> bool | None:
         """True or false as answered; None for everything that is no such answer."""
+        met = await self._answer(url)
+        _conditions.labels("inconclusive" if met is None else "true" if met else "false").inc()
+        return met
+
+    async def _answer(self, url: str) -> bool | None:
         try:
             token = await self._token(url) if self._token is not None else None
             answer = await self._client.get(url, timeout=self._timeout, max_bytes=_MOST_OCTETS, token=token)

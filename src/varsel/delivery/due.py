@@ -25,6 +25,7 @@ from varsel.delivery.transact import is_poison, transact
 from varsel.delivery.window import Window, expiry
 from varsel.runtime.clock import Calendar, Machine
 from varsel.runtime.errors import Unavailable
+from varsel.runtime.metrics import counter, histogram
 from varsel.runtime.steps import step
 from varsel.store import queries, states
 from varsel.store.content import OrderContent, decode
@@ -37,6 +38,8 @@ CLAIM: Final = 250
 SMALL: Final = 1 << 16  # octets of content that are read with the claim
 ASKING: Final = 16  # orders that are asked about at once
 LEASED: Final = 256  # orders that may be leased at once
+_ended = counter("orders_ended")
+_lag = histogram("due_lag_seconds")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LONGEST_RETRY: Final = 900.0
 
@@ -160,6 +163,8 @@ class DueOrders:
         if not rows:
             return 0, [], False, []
         step("due.claimed")
+        for row in rows:
+            _lag.observe(max(0.0, (now - row["due_at"]).total_seconds()))
         made: list[Made] = []
         leased: list[DueOrder] = []
         room = LEASED - len(self._asking)
@@ -341,6 +346,7 @@ class DueOrders:
             return await finish(connection, [order.id], now, "SendConditionNotMet")
 
         if await transact(self._database, work):
+            _ended.labels("SendConditionNotMet").inc()
             step("finish.committed")
             self._finished()
 

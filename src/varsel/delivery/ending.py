@@ -9,11 +9,13 @@ from uuid import UUID
 
 from varsel.delivery.finish import finish
 from varsel.delivery.model import Ended
+from varsel.runtime.metrics import counter
 from varsel.runtime.steps import step
 from varsel.store import queries
 from varsel.store.database import Connection
 
 _sql = queries.load("varsel.delivery")
+_ended = counter("orders_ended")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ async def conclude(connection: Connection, ended: Iterable[Ended], now: datetime
 
 
 def passed(concluded: Concluded) -> None:
-    """Call after the commit: the named step of an order's end."""
+    """Call after the commit: orders that ended are counted, and their step is passed."""
     if concluded.finished:
+        _ended.labels("Completed").inc(concluded.finished)
         step("finish.committed")

@@ -10,11 +10,14 @@ from typing import Final
 
 from varsel.delivery.lowwater import LowWater
 from varsel.runtime.clock import Machine
+from varsel.runtime.metrics import counter
 from varsel.runtime.steps import step
 from varsel.store import queries
 from varsel.store.database import Database
 
 _sql = queries.load("varsel.delivery")
+
+_numbered = counter("feed_numbered")
 
 BATCH: Final = 2000
 SKIP: Final = 1_000_000
@@ -42,6 +45,7 @@ class Sequencer:
             if not row["number"]:
                 break
             step("feed.numbered")
+            _numbered.inc(row["number"])
             total += row["number"]
             if row["number"] < BATCH:
                 break

@@ -15,12 +15,15 @@ from varsel.delivery.model import Parcel
 from varsel.delivery.transact import transact
 from varsel.delivery.window import Window
 from varsel.runtime.clock import Calendar
+from varsel.runtime.metrics import histogram
 from varsel.runtime.steps import step
 from varsel.store import queries
 from varsel.store.database import Connection, Database
 
 _sql = queries.load("varsel.delivery")
 log = structlog.get_logger("varsel.delivery")
+
+_dwell = histogram("dwell_seconds")
 
 _NO_ONE: Final[frozenset[UUID]] = frozenset()
 
@@ -145,6 +148,7 @@ class Handoffs:
             assert attempt_id is not None
             if attempt_id in granted:
                 parcel.granted = True
+                _dwell.labels(parcel.channel).observe((now - parcel.ready_at).total_seconds())
             else:
                 # Cancelled, ended, or taken back as lapsed: whoever did that owns it now.
                 del self._parcels[attempt_id]

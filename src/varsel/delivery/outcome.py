@@ -19,6 +19,7 @@ from varsel.delivery.model import ACS, DSN, FIRST_POLL, Ended, Parcel, reference
 from varsel.delivery.transact import in_halves, transact
 from varsel.runtime.clock import Calendar
 from varsel.runtime.errors import DatabaseUnavailable
+from varsel.runtime.metrics import counter
 from varsel.runtime.settings import Settings
 from varsel.runtime.steps import step
 from varsel.store import queries, states
@@ -26,6 +27,8 @@ from varsel.store.database import Connection, Database
 
 _sql = queries.load("varsel.delivery")
 log = structlog.get_logger("varsel.delivery")
+
+_handoffs = counter("handoffs")
 
 GATHER: Final = 0.004  # seconds outcomes may gather, so that a commit carries several
 GROUP: Final = 12  # outcomes that need not wait for more
@@ -196,6 +199,8 @@ class Outcomes:
 
             early, concluded = await transact(self._database, store)
         step("outcome.committed")
+        for parcel, outcome in batch:
+            _handoffs.labels(parcel.provider, type(outcome).__name__.lower()).inc()
         passed(concluded)
         if early:
             self._early()

@@ -19,6 +19,7 @@ from varsel.delivery.model import Ended
 from varsel.delivery.outcome import UnknownRules
 from varsel.delivery.transact import in_halves, transact
 from varsel.runtime.clock import Calendar, Machine
+from varsel.runtime.metrics import counter
 from varsel.runtime.settings import Settings
 from varsel.runtime.steps import step
 from varsel.store import queries, states
@@ -29,6 +30,8 @@ log = structlog.get_logger("varsel.delivery")
 
 DEAD_AFTER: Final = timedelta(seconds=4)
 """Without a heartbeat for so long an incarnation is dead (design 4.1: free at most 5 s after a restart)."""
+_settled = counter("unknown_settled")
+
 BATCH: Final = 500
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -154,6 +157,9 @@ class Reaper:
             step("settle.before_commit")
         if again:
             await self._database.execute(_sql.resend, again, now)
+            for row in rows:
+                if row["attempt_id"] in again:
+                    _settled.labels(row["channel"], "resend").inc()
             log.warning("unknown handoffs are sent again", action="delivery.resend", number=len(again))
             self._ready()
 
