@@ -46,11 +46,17 @@ select id from worker where heartbeat_at < clock_timestamp() - $1::interval for 
 -- name: doubt_of_workers
 -- Open handoffs of incarnations $1, or of none that is registered, cannot be known; e-mail is settled after $2, SMS after $3, and
 -- where the provider can be asked its answer settles.
-update handoff h set unknown_at = clock_timestamp(), worker = '00000000-0000-0000-0000-000000000000',
-    settle_at = clock_timestamp() + case when h.provider like 'acs:%' then null when h.channel = 'Email' then $2::interval
-        else $3::interval end
-where h.unknown_at is null and (h.worker = any($1::uuid[]) or not exists (select from worker v where v.id = h.worker))
-returning h.notification_id;
+-- An instant order among them stands from now on: a repeat of its request gets its receipt.
+with marked as (
+    update handoff h set unknown_at = clock_timestamp(), worker = '00000000-0000-0000-0000-000000000000',
+        settle_at = clock_timestamp() + case when h.provider like 'acs:%' then null when h.channel = 'Email' then $2::interval
+            else $3::interval end
+    where h.unknown_at is null and (h.worker = any($1::uuid[]) or not exists (select from worker v where v.id = h.worker))
+    returning h.notification_id, h.order_id
+), stands as (
+    update orders set state = 'Processed' where id in (select order_id from marked) and state = 'Attempting'
+)
+select notification_id from marked;
 
 -- name: doubt_references
 -- The notification id is known to bounce mail, and the attempt id to operations, also when no answer of the provider is.
