@@ -17,6 +17,8 @@ from typing import Any, Final
 from varsel.runtime.errors import SettingsError
 
 PREFIX: Final = "VARSEL_"
+#: Variables that are no settings: where settings are, and the step at which the chaos suite kills (varsel.runtime.steps).
+NO_SETTINGS: Final = frozenset({"VARSEL_SETTINGS_FILE", "VARSEL_FAULT_STEP"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +165,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         60,
         "When an unknown handoff without evidence is settled by rule.",
     ),
-    Setting("smtp_connections", "number", 8, "Connections a worker keeps to one SMTP server."),
+    Setting("smtp_connections", "number", 16, "Connections a worker keeps to one SMTP server."),
     Setting(
         "bounce_domain",
         "text",
@@ -225,6 +227,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting(
         "keep_identity_days", "number", 90, "Days identifiers and addresses are kept after an order ended."
     ),
+    Setting("dry_run_rate", "number", 120, "Dry runs of orders that one creator may make in a minute."),
     # Registers
     Setting("profile_url", "text", "", "Base of the Profile register; empty uses the built-in contacts."),
     Setting("register_url", "text", "", "Base of the Register for names; empty uses the built-in contacts."),
@@ -284,6 +287,13 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("smtp_inbox_port", "number", 2525, "Port of the sandbox's SMTP inbox; 0 takes a free one."),
     Setting(
         "sms_gateway_port", "number", 0, "Port of the sandbox's SMS gateway simulator; 0 takes a free one."
+    ),
+    Setting("file_host_port", "number", 0, "Port of the sandbox's blob host; 0 takes a free one."),
+    Setting(
+        "acs_port",
+        "number",
+        0,
+        "Port of the sandbox's simulator of Azure Communication Services, which then takes the e-mail; 0 opens none.",
     ),
 )
 
@@ -349,6 +359,7 @@ class Settings:
     keep_feed_days: int
     keep_text_days: int
     keep_identity_days: int
+    dry_run_rate: int
     profile_url: str
     register_url: str
     authorization_url: str
@@ -368,6 +379,8 @@ class Settings:
     token_rate: int
     smtp_inbox_port: int
     sms_gateway_port: int
+    file_host_port: int
+    acs_port: int
 
     def __init__(self, **given: Any) -> None:
         for name in given:
@@ -438,7 +451,7 @@ def _from_environment(environment: Mapping[str, str], origin: str) -> dict[str, 
     found: dict[str, Any] = {}
     for variable, value in environment.items():
         # VARSEL_SDK_… belongs to the client, which may run beside the server.
-        if not variable.startswith(PREFIX) or variable == "VARSEL_SETTINGS_FILE" or variable.startswith("VARSEL_SDK_"):
+        if not variable.startswith(PREFIX) or variable in NO_SETTINGS or variable.startswith("VARSEL_SDK_"):
             continue
         name = variable.removeprefix(PREFIX).lower()
         if name in BY_NAME:
