@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from varsel.orders import examples
 from varsel.orders.cancel import CancelledChain
@@ -14,13 +14,14 @@ from varsel.orders.wire_direct import (
     InstantSms,
     WrappedInstantSms,
 )
+from varsel.orders.wire_dry_run import DryRun
 from varsel.orders.wire_v1 import ChannelOrder, EmailOrder, OrderReceipt, SmsOrder
 from varsel.runtime.endpoints import Endpoint, Policy
 from varsel.store.order_status import OrderWithStatus
 
 BASE: Final = "/notifications/api/v1"
 _JSON: Final = ("application/json",)
-_WRITE: Final[tuple[int | str, ...]] = (400, 401, 403, 413, 415)
+_WRITE: Final[tuple[int | str, ...]] = (400, 401, 403, 413, 415, 429)
 
 _V1 = (
     "Unreachable recipients do not stop the order: the answer tells what the contact registers say of recipients without an address, "
@@ -35,6 +36,26 @@ _INSTANT = (
     "same `idempotencyId` may be used again." + _REPEAT
 )
 
+PREFER: Final = (
+    {
+        "name": "Prefer",
+        "in": "header",
+        "required": False,
+        "description": (
+            "`dry-run` answers 200 with what would happen, and stores nothing: the orders that would be made, their messages with masked "
+            "addresses and names, texts after keywords, SMS parts, earliest send time and expiry. So many a minute; beyond, 429."
+        ),
+        "schema": {"type": "string"},
+        "example": "dry-run",
+    },
+)
+
+
+def _either(receipt: str) -> dict[str, Any]:
+    """The first receipt of a repeat, or a dry run."""
+    return {"oneOf": [{"$ref": f"#/components/schemas/{name}"} for name in (receipt, "DryRun")]}
+
+
 ENDPOINTS: Final = (
     Endpoint(
         "POST",
@@ -43,10 +64,11 @@ ENDPOINTS: Final = (
         Policy.CREATE,
         "Order an e-mail",
         consumes=_JSON,
+        parameters=PREFER,
         body_name="emailNotificationOrderRequest",
         request=EmailOrder,
         examples=examples.EMAIL_ORDER,
-        responses={202: OrderReceipt},
+        responses={202: OrderReceipt, 200: DryRun},
         problems=(*_WRITE, "NOT-00004"),
         deprecated=True,
         description=_V1,
@@ -58,10 +80,11 @@ ENDPOINTS: Final = (
         Policy.CREATE,
         "Order an SMS",
         consumes=_JSON,
+        parameters=PREFER,
         body_name="smsNotificationOrderRequest",
         request=SmsOrder,
         examples=examples.SMS_ORDER,
-        responses={202: OrderReceipt},
+        responses={202: OrderReceipt, 200: DryRun},
         problems=(*_WRITE, "NOT-00004"),
         deprecated=True,
         description=_V1,
@@ -73,10 +96,11 @@ ENDPOINTS: Final = (
         Policy.CREATE,
         "Order notifications on a chosen channel",
         consumes=_JSON,
+        parameters=PREFER,
         body_name="notificationOrderRequest",
         request=ChannelOrder,
         examples=examples.CHANNEL_ORDER,
-        responses={202: OrderReceipt},
+        responses={202: OrderReceipt, 200: DryRun},
         problems=(*_WRITE, "NOT-00004"),
         deprecated=True,
         description=_V1,
@@ -126,10 +150,11 @@ ENDPOINTS: Final = (
         Policy.CREATE,
         "Order a notification with optional reminders",
         consumes=_JSON,
+        parameters=PREFER,
         body_name="notificationOrderRequest",
         request=ChainOrder,
         examples=examples.CHAIN_ORDER,
-        responses={201: ChainReceipt, 200: ChainReceipt},
+        responses={201: ChainReceipt, 200: _either("ChainReceipt")},
         problems=(*_WRITE, "NOT-00001", "NOT-00002", "NOT-00004"),
         description="One notification to one recipient, with any number of reminders, created together or not at all."
         + _REPEAT,
@@ -141,10 +166,11 @@ ENDPOINTS: Final = (
         Policy.COMPOSED,
         "Order an e-mail with files",
         consumes=_JSON,
+        parameters=PREFER,
         body_name="orderRequest",
         request=ComposedOrder,
         examples=examples.COMPOSED_ORDER,
-        responses={201: DirectReceipt, 200: DirectReceipt},
+        responses={201: DirectReceipt, 200: _either("DirectReceipt")},
         problems=(*_WRITE, "NOT-00002"),
         description="One e-mail to one address; its files are fetched from their pre-signed addresses when it is sent."
         + _REPEAT,
@@ -156,10 +182,11 @@ ENDPOINTS: Final = (
         Policy.CREATE,
         "Send an SMS now",
         consumes=_JSON,
+        parameters=PREFER,
         body_name="request",
         request=InstantSms,
         examples=examples.INSTANT_SMS,
-        responses={201: DirectReceipt, 200: DirectReceipt},
+        responses={201: DirectReceipt, 200: _either("DirectReceipt")},
         problems=(*_WRITE, "NOT-00002", "NOT-00004"),
         description=_INSTANT,
     ),
@@ -170,10 +197,11 @@ ENDPOINTS: Final = (
         Policy.CREATE,
         "Send an e-mail now",
         consumes=_JSON,
+        parameters=PREFER,
         body_name="request",
         request=InstantEmail,
         examples=examples.INSTANT_EMAIL,
-        responses={201: DirectReceipt, 200: DirectReceipt},
+        responses={201: DirectReceipt, 200: _either("DirectReceipt")},
         problems=(*_WRITE, "NOT-00002", "NOT-00004"),
         description=_INSTANT,
     ),
@@ -184,10 +212,11 @@ ENDPOINTS: Final = (
         Policy.CREATE,
         "Send an SMS now (former shape)",
         consumes=_JSON,
+        parameters=PREFER,
         body_name="request",
         request=WrappedInstantSms,
         examples=examples.WRAPPED_SMS,
-        responses={201: DirectReceipt, 200: DirectReceipt},
+        responses={201: DirectReceipt, 200: _either("DirectReceipt")},
         problems=(*_WRITE, "NOT-00002", "NOT-00004"),
         deprecated=True,
         description=_INSTANT,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from varsel.orders.accept import Flusher
 from varsel.orders.drafts import Defaults
+from varsel.orders.dry_run import DryRuns, Forecast
 from varsel.orders.instant import Instants, InstantSender
 from varsel.orders.model import Digest
 from varsel.orders.routes import ENDPOINTS, Routes
@@ -39,9 +40,9 @@ class OrdersRoom:
         sandbox: bool,
         registers: Registers,
         sender: InstantSender | None = None,
+        forecast: Forecast | None = None,
     ) -> OrdersRoom:
-        """`sender` None: instant messages are answered NOT-00004."""
-        del machine  # timeouts here go by the event loop
+        """`sender` None: instant messages are answered NOT-00004. `forecast` None: dry runs show no messages."""
         flusher = Flusher(database, calendar)
         book = RuleBook(
             forbidden_url=_none_forbidden if sandbox else literal_private,
@@ -60,6 +61,7 @@ class OrdersRoom:
             registers=registers,
             flusher=flusher,
             instants=instants,
+            dry_runs=DryRuns(database, machine, forecast, settings.dry_run_rate),
             digest=master_key,
             book=book,
             defaults=defaults,

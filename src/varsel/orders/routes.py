@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Final, TypeVar
@@ -17,9 +17,10 @@ from varsel.orders.contact import check_chain_contacts, look_up_contacts, needs_
 from varsel.orders.drafts import ChainDraft, Defaults
 from varsel.orders.drafts_direct import InstantDraft, draft_composed, draft_instant_email, draft_instant_sms
 from varsel.orders.drafts_v1 import OrderDraft, draft_order
+from varsel.orders.dry_run import DryRuns, Trial, is_wanted
 from varsel.orders.endpoints import BASE, ENDPOINTS
 from varsel.orders.instant import Instants
-from varsel.orders.model import Digest, Entry, Key, Stored
+from varsel.orders.model import Digest, Entry, Key, NewOrder, Stored
 from varsel.orders.reading import Request, RequestReader, normalised
 from varsel.orders.rules import RuleBook, check_chain, sms_is_too_long
 from varsel.orders.rules_direct import (
@@ -45,7 +46,7 @@ from varsel.runtime.endpoints import Call, Reply
 from varsel.runtime.errors import EmptyProblem, ValidationProblem
 from varsel.runtime.problems import pretty
 from varsel.runtime.routing import parse_uuid
-from varsel.store.content import OrderContent
+from varsel.store.content import OrderContent, decode
 from varsel.store.database import Database
 from varsel.store.queries import load
 
@@ -96,6 +97,7 @@ class Routes:
         digest: Digest,
         flusher: Flusher,
         instants: Instants,
+        dry_runs: DryRuns,
         book: RuleBook,
         defaults: Defaults,
         base_url: str,
@@ -106,6 +108,7 @@ class Routes:
         self._digest = digest
         self._flusher = flusher
         self._instants = instants
+        self._dry_runs = dry_runs
         self._book = book
         self._defaults = defaults
         self._base_url = base_url
@@ -130,6 +133,8 @@ class Routes:
         draft = await self._work(self._draft_chain, call)
         key = draft.entry.key
         assert key is not None
+        if is_wanted(call):
+            return await self._dry_chain(call, draft.entry.orders, draft.contents, key)
         if any(map(needs_registers, draft.contents)):
             # A repeat is answered before anybody is looked up; without lookups the insert itself tells a repeat.
             standing = await self._flusher.standing(key)
@@ -147,6 +152,9 @@ class Routes:
     async def create_composed(self, call: Call) -> Reply:
         entry = await self._work(self._draft_composed, call)
         assert entry.key is not None
+        if is_wanted(call):
+            contents = [decode(order.content) for order in entry.orders]
+            return await self._dry_chain(call, entry.orders, contents, entry.key)
         return self._receipt(entry.key, await self._flusher.store(entry))
 
     def _draft_composed(self, call: Call, now: datetime) -> Entry:
@@ -186,6 +194,8 @@ class Routes:
             return draft_order(request.value, creator_of(call), now, self._defaults)
 
         draft = await self._work(judge, call)
+        if is_wanted(call):
+            return await self._dry_order(call, draft)
         lookup = await look_up_contacts(self._registers, draft.order, draft.content)
         await self._flusher.store(draft.entry)
         identifier = str(draft.order.id)
@@ -257,7 +267,32 @@ class Routes:
 
     async def _instant(self, judge: Callable[[Call, datetime], InstantDraft], call: Call) -> Reply:
         draft = await self._work(judge, call)
+        if is_wanted(call):
+            return await self._dry_chain(call, [draft.order], [draft.content], draft.key, draft.expires_at)
         return self._receipt(draft.key, await self._instants.place(draft), _warning(draft.content))
+
+    # Dry runs
+
+    async def _dry_chain(
+        self,
+        call: Call,
+        orders: Sequence[NewOrder],
+        contents: Sequence[OrderContent],
+        key: Key,
+        expires_at: datetime | None = None,
+    ) -> Reply:
+        await self._dry_runs.admit(call, key.creator)
+        repeat = await self._flusher.standing(key) is not None
+        if not repeat:
+            await check_chain_contacts(self._registers, orders, contents)
+        trial = Trial(orders, contents, repeat=repeat, expires_at=expires_at)
+        return await self._dry_runs.answer(trial, self._calendar.now(), _warning(*contents))
+
+    async def _dry_order(self, call: Call, draft: OrderDraft) -> Reply:
+        await self._dry_runs.admit(call, draft.order.creator)
+        lookup = await look_up_contacts(self._registers, draft.order, draft.content)
+        trial = Trial([draft.order], [draft.content], lookup=lookup, tells_reservation=True)
+        return await self._dry_runs.answer(trial, self._calendar.now(), _warning(draft.content))
 
     # What they share
 

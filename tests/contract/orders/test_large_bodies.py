@@ -49,8 +49,14 @@ async def pulse() -> AsyncIterator[Pulse]:
         (CHAIN, put(chain(), f"{E}.subject", "a\r\n" * 1_000_000)),
         (CHAIN, chain(idempotencyId="x" * 5_000_000)),
         (CHAIN, chain(reminders=[reminder(sendersReference=str(number)) for number in range(3_000)])),
-        (EMAIL, v1_email(recipients=[{"emailAddress": f"kari{number}@example.org"} for number in range(30_000)])),
-        (EMAIL, v1_email(recipients=[{"nationalIdentityNumber": f"{number:011}"} for number in range(10_000)])),
+        (
+            EMAIL,
+            v1_email(recipients=[{"emailAddress": f"kari{number}@example.org"} for number in range(30_000)]),
+        ),
+        (
+            EMAIL,
+            v1_email(recipients=[{"nationalIdentityNumber": f"{number:011}"} for number in range(10_000)]),
+        ),
         (EMAIL, v1_email(extra=[[number, {"x": [number]}] for number in range(100_000)])),
     ],
     ids=["text", "subject", "idempotency id", "reminders", "recipients", "persons", "unknown"],

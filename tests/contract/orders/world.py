@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx2
 
+from tests.support.checked import checked_api
 from varsel.orders.room import OrdersRoom
 from varsel.recipients.registers import BuiltinRegisters, Registers
 from varsel.runtime.asgi import Api
@@ -96,6 +97,7 @@ async def open_world(
     sandbox: bool = True,
     registers: Registers | None = None,
     sender: Any = None,
+    forecast: Any = None,
     **settings: Any,
 ) -> AsyncIterator[World]:
     clock = ManualClock(NOW)
@@ -108,8 +110,9 @@ async def open_world(
         sandbox=sandbox,
         registers=registers or BuiltinRegisters(database, sandbox=sandbox),
         sender=sender,
+        forecast=forecast,
     )
-    transport = httpx2.ASGITransport(app=Api(room.bound, Trusting()))
+    transport = httpx2.ASGITransport(app=checked_api(Api(room.bound, Trusting())))
     async with httpx2.AsyncClient(transport=transport, base_url=PUBLIC) as http:
         yield World(database, clock, http, room)
     await room.close()
