@@ -261,7 +261,14 @@ class World:
         self._say("Opening inbox and gateway")
         keep_on_loopback(base.settings)
         settings = with_report_credentials(base.settings, base.master_key)
-        room = await SandboxRoom.open(settings, base.database, base.calendar, base.machine, bounces=bounces)
+        room = await SandboxRoom.open(
+            settings,
+            base.database,
+            base.calendar,
+            base.machine,
+            bounces=bounces,
+            folder=self.place.data,
+        )
         self._close.push_async_callback(room.close)
         base.settings = room.with_providers(settings)
         self.inbox = room

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Annotated, Final, Literal, get_args
 from urllib.parse import parse_qsl
 
 import msgspec
 from msgspec import Meta
 
+from varsel.runtime.clock import Calendar
 from varsel.runtime.endpoints import Call, Endpoint, Policy, Reply
 from varsel.runtime.errors import ValidationProblem
 from varsel.runtime.problems import pretty
 from varsel.runtime.times import wire_time
+from varsel.sandbox.files import FATES, FileHost
 from varsel.sandbox.messages import Channel, Message, Messages
 
 PATH: Final = "/sandbox/api/messages"
+_READABLE: Final = timedelta(days=7)
 
 
 class ReceivedMessage(msgspec.Struct, rename={"sender": "from", "received_at": "receivedAt"}):
@@ -70,6 +74,14 @@ _PARAMETERS: Final = (
     },
 )
 
+
+class FileAddress(msgspec.Struct, rename="camel"):
+    """A file of the sandbox, as a composed e-mail may name it."""
+
+    filename: str
+    sas_url: Annotated[str, Meta(description="Readable for a week of the sandbox's calendar.")]
+
+
 ENDPOINTS: Final = (
     Endpoint(
         "GET",
@@ -82,6 +94,20 @@ ENDPOINTS: Final = (
         internal=True,
         description="What the sandbox's inbox and SMS gateway received, oldest first; kept over restarts.",
         parameters=_PARAMETERS,
+    ),
+    Endpoint(
+        "GET",
+        "/sandbox/api/files/{name}",
+        "get_file_address",
+        Policy.OPEN,
+        "Address of a file to attach",
+        responses={200: FileAddress},
+        internal=True,
+        description=(
+            "A pre-signed address of a file on the sandbox's blob host, for `sasUrl` of a composed e-mail. Names that begin with "
+            + ", ".join(f"`{word}`" for word in FATES)
+            + " fail as the word says."
+        ),
     ),
     Endpoint(
         "DELETE",
@@ -128,13 +154,19 @@ def shown(message: Message) -> ReceivedMessage:
 class Routes:
     """Answers of the endpoints above."""
 
-    def __init__(self, messages: Messages) -> None:
+    def __init__(self, messages: Messages, files: FileHost, calendar: Calendar) -> None:
         self._messages = messages
+        self._files = files
+        self._calendar = calendar
 
     async def get_messages(self, call: Call) -> Reply:
         channel, to = wanted(call.query)
         found = await self._messages.find(channel, to)
         return Reply(200, pretty([shown(message) for message in found]))
+
+    async def get_file_address(self, call: Call) -> Reply:
+        name = call.params["name"]
+        return Reply(200, pretty(FileAddress(name, self._files.url(name, self._calendar.now() + _READABLE))))
 
     async def delete_messages(self, call: Call) -> Reply:
         channel, to = wanted(call.query)

@@ -20,6 +20,7 @@ from varsel.runtime.endpoints import ANONYMOUS, Call
 from varsel.runtime.errors import ValidationProblem
 from varsel.runtime.settings import Settings
 from varsel.runtime.trace import Trace
+from varsel.sandbox.files import FileHost
 from varsel.sandbox.messages import Messages, number, read_mail, sought
 from varsel.sandbox.room import PortTaken, SandboxRoom, with_report_credentials
 from varsel.sandbox.routes import Routes, wanted
@@ -50,8 +51,12 @@ def call(method: str = "GET", query: bytes = b"") -> Call:
     return Call(method, "/sandbox/api/messages", {}, query, {}, b"", ANONYMOUS, Trace(), {}, never)
 
 
+def routes(room: SandboxRoom) -> Routes:
+    return Routes(room.messages, FileHost("127.0.0.1", 5091), ManualClock(NOW))
+
+
 async def listed(room: SandboxRoom, query: bytes = b"") -> list[dict[str, str]]:
-    reply = await Routes(room.messages).get_messages(call(query=query))
+    reply = await routes(room).get_messages(call(query=query))
     assert reply.status == 200
     found: list[dict[str, str]] = json.loads(reply.body)
     return found
@@ -140,11 +145,11 @@ async def test_messages_are_found_by_channel_and_recipient(
 
 async def test_deleting_forgets_what_was_named(room: SandboxRoom) -> None:
     await send_mail(room, "kari@example.org", "ola@example.org")
-    routes = Routes(room.messages)
-    reply = await routes.delete_messages(call("DELETE", b"to=kari@example.org"))
+    answers = routes(room)
+    reply = await answers.delete_messages(call("DELETE", b"to=kari@example.org"))
     assert reply.status == 204
     assert [message["to"] for message in await listed(room)] == ["ola@example.org"]
-    await routes.delete_messages(call("DELETE"))
+    await answers.delete_messages(call("DELETE"))
     assert await listed(room) == []
 
 
