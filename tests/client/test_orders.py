@@ -281,7 +281,7 @@ WRONG = {
     "link without end": lambda: Attachment("a.pdf", "application/pdf", SAS.replace("2031-03-15T08%3A00%3A00Z", "soon")),
     "link whose end has no zone": lambda: Attachment("a.pdf", "application/pdf", SAS.replace("00Z", "00")),
     "link that ends too soon": lambda: ComposedEmail("a", "a@example.org", EMAIL, [Attachment("a.pdf", "application/pdf", SAS)], send_at=EIGHT + timedelta(days=1)),
-    "nobody": lambda: ClassicRecipient(),
+    "nobody": ClassicRecipient,
     "somebody twice": lambda: ClassicRecipient(email="a@example.org", national_identity_number="12839010182"),
     "no recipients": lambda: ClassicSmsOrder(recipients=[], body="a"),
     "sms to a mail address": lambda: ClassicSmsOrder(recipients=[ClassicRecipient(email="a@example.org")], body="a"),

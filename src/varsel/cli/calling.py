@@ -8,7 +8,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -97,6 +97,7 @@ class Caller:
     variables: bool
     sandbox: Sandbox | None
     environment: Environment | None
+    _open: list[Notifications | Maskinporten] = field(default_factory=list)
 
     def maskinporten(self, scope: str | None = None) -> Maskinporten:
         """Credentials for tokens by an integration."""
@@ -106,24 +107,31 @@ class Caller:
         if self.environment is not None:
             more["environment"] = self.environment
         if self.profile is not None:
-            return Maskinporten(
-                self.profile.needed_client_id(), self.profile.key(), **{"scope": self.profile.scope, **more}
+            more = {"scope": self.profile.scope, **more}
+            made = Maskinporten(self.profile.needed_client_id(), self.profile.key(), **more)
+        elif self.variables:
+            made = Maskinporten.from_environment(**more)
+        else:
+            raise WrongInput(
+                "A sandbox by itself has no integration; register one, or add a profile: varsel profile add --help"
             )
-        if self.variables:
-            return Maskinporten.from_environment(**more)
-        raise WrongInput(
-            "A sandbox by itself has no integration; register one, or add a profile: varsel profile add --help"
-        )
+        self._open.append(made)
+        return made
 
     def credentials(self) -> Maskinporten | ForwardedToken:
         return self.sandbox.credentials() if self.sandbox is not None else self.maskinporten()
 
     def notifications(self) -> Notifications:
+        """The API with these credentials; `close` closes it."""
         from varsel.client import Notifications
 
-        return Notifications(self.credentials(), environment=self.environment)
+        made = Notifications(self.credentials(), environment=self.environment)
+        self._open.append(made)
+        return made
 
     def close(self) -> None:
+        for one in self._open:
+            one.close()
         if self.sandbox is not None:
             self.sandbox.stop()
 

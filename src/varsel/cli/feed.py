@@ -29,12 +29,13 @@ def feed(
     with told():
         who = caller(where)
         try:
-            with who.notifications() as api:
-                for entry in api.feed(cursor if cursor is not None else after or 0, follow=follow):
-                    if json:
-                        print_json(entry, indent=None)
-                    else:
-                        _line(entry)
+            for entry in who.notifications().feed(
+                cursor if cursor is not None else after or 0, follow=follow
+            ):
+                if json:
+                    print_json(entry, indent=None)
+                else:
+                    _line(entry)
         finally:
             who.close()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -23,7 +25,8 @@ def listed(
     *, to: To = None, channel: Channel = None, data: Data = None, env: Env = None, json: Json = False
 ) -> None:
     with told():
-        found = _sandbox(data, env).inbox.messages(to=to, channel=channel)
+        with _sandbox(data, env) as sandbox:
+            found = sandbox.inbox.messages(to=to, channel=channel)
     if json:
         print_json([_json(one) for one in found])
         return
@@ -55,7 +58,8 @@ def show(
     json: Json = False,
 ) -> None:
     with told():
-        found = [one for one in _sandbox(data, env).inbox.messages(to=to) if id is None or one.id == id]
+        with _sandbox(data, env) as sandbox:
+            found = [one for one in sandbox.inbox.messages(to=to) if id is None or one.id == id]
     if not found:
         raise Refused("There is no such message." if id or to else "The inbox is empty.")
     message = found[-1]
@@ -72,17 +76,21 @@ def show(
 def opened(*, data: Data = None, env: Env = None) -> None:
     import webbrowser
 
-    with told():
-        address = f"{_sandbox(data, env).url}/console/inbox"
+    with told(), _sandbox(data, env) as sandbox:
+        address = f"{sandbox.url}/console/inbox"
     say(address)
     webbrowser.open(address)
 
 
-def _sandbox(data: Path | None, env: str | None) -> Sandbox:
+@contextlib.contextmanager
+def _sandbox(data: Path | None, env: str | None) -> Iterator[Sandbox]:
     who = caller(Where(data=data, env=env))
     if who.sandbox is None:
         raise WrongInput("An inbox is in sandboxes only; name one with --data or --env.")
-    return who.sandbox
+    try:
+        yield who.sandbox
+    finally:
+        who.close()
 
 
 def _short(message: Message) -> str:

@@ -33,6 +33,7 @@ def _service(where: Where | None) -> Iterator[SelfService]:
             with SelfService(source) as service:
                 yield service
         finally:
+            source.close()
             who.close()
 
 

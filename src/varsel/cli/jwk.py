@@ -15,7 +15,12 @@ from varsel.cli.terminal import complain, say
 if TYPE_CHECKING:
     from varsel.client import SigningKey
 
-File = Annotated[Path, Parameter(help="File with the key: JWK, EncodedJwk or PEM; - reads standard input.")]
+File = Annotated[
+    Path,
+    Parameter(
+        help="File with the key: JWK, EncodedJwk or PEM; - reads standard input.", allow_leading_hyphen=True
+    ),
+]
 Kid = Annotated[str | None, Parameter(help="Name of the key, when the file has none.")]
 
 
@@ -63,13 +68,13 @@ def check(file: File, /, *, kid: Kid = None) -> None:
 
     with told():
         key = _read(file, kid)
+        if key.kid is None:
+            raise Refused("The key has no kid; give it one, or name it with --kid.")
         faults = problems({**key.private_jwk(), **_head(file)}, named=kid is not None)
         if faults:
             raise Refused(
                 f"The key signs, but registration or other libraries refuse it: {'; '.join(faults)}."
             )
-        if key.kid is None:
-            raise Refused("The key has no kid; give it one, or name it with --kid.")
     say(f"The key is well: kid {key.kid}, {key.alg}, {key.bits} bits.")
 
 

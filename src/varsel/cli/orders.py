@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -11,7 +11,6 @@ from uuid import uuid4
 from cyclopts import Parameter
 
 from varsel.cli.calling import (
-    Caller,
     Json,
     Where,
     WrongInput,
@@ -25,12 +24,18 @@ from varsel.cli.calling import (
 from varsel.cli.terminal import complain, say
 
 if TYPE_CHECKING:
-    from varsel.client import Email, Receipt, Sms
+    from varsel.client import Email, Notifications, Receipt, Sms
     from varsel.client._orders import Channel, Recipient
 
 Subject = Annotated[str | None, Parameter(help="Subject of the e-mail.")]
-Body = Annotated[str | None, Parameter(help="Text of the e-mail: itself, @FILE, or - for standard input.")]
-SmsText = Annotated[str | None, Parameter(name="--sms", help="Text of the SMS: itself, @FILE, or -.")]
+Body = Annotated[
+    str | None,
+    Parameter(help="Text of the e-mail: itself, @FILE, or - for standard input.", allow_leading_hyphen=True),
+]
+SmsText = Annotated[
+    str | None,
+    Parameter(name="--sms", help="Text of the SMS: itself, @FILE, or -.", allow_leading_hyphen=True),
+]
 Html = Annotated[bool, Parameter(negative="", help="The body is HTML.")]
 Sender = Annotated[
     str | None, Parameter(name="--from", help="Sender: an address, or a number or short name for SMS.")
@@ -74,7 +79,9 @@ def email(
     /,
     *,
     subject: Annotated[str, Parameter(help="Subject.")],
-    body: Annotated[str, Parameter(help="Text: itself, @FILE, or - for standard input.")],
+    body: Annotated[
+        str, Parameter(help="Text: itself, @FILE, or - for standard input.", allow_leading_hyphen=True)
+    ],
     html: Html = False,
     sender: Sender = None,
     instant: Instant = False,
@@ -89,7 +96,7 @@ def email(
         content = _email(subject, body, html=html, sender=sender)
         if instant:
             order = InstantEmail(_id(terms), address, content, senders_reference=terms.reference)
-            _place(where, terms, json, lambda who: who.notifications().send_email(order))
+            _place(where, terms, json, lambda api: api.send_email(order))
         else:
             _order(where, terms, json, ToEmail(address, content))
 
@@ -98,7 +105,9 @@ def sms(
     number: Annotated[str, Parameter(help="Mobile number with its country code.")],
     /,
     *,
-    body: Annotated[str, Parameter(help="Text: itself, @FILE, or - for standard input.")],
+    body: Annotated[
+        str, Parameter(help="Text: itself, @FILE, or - for standard input.", allow_leading_hyphen=True)
+    ],
     sender: Sender = None,
     anytime: Anytime = False,
     instant: Instant = False,
@@ -114,7 +123,7 @@ def sms(
             order = InstantSms(
                 _id(terms), number, Sms(text_of(body), sender), senders_reference=terms.reference
             )
-            _place(where, terms, json, lambda who: who.notifications().send_sms(order))
+            _place(where, terms, json, lambda api: api.send_sms(order))
         else:
             _order(where, terms, json, ToPhone(number, _sms(body, sender, anytime=anytime)))
 
@@ -180,13 +189,13 @@ def cancel(
     with told():
         who = caller(where)
         try:
-            with who.notifications() as api:
-                if chain:
-                    api.cancel_chain(id)
-                    found: Any = {"notificationOrderId": id, "status": "Cancelled"}
-                else:
-                    status = api.cancel(id)
-                    found = {"shipmentId": str(status.id), "status": status.processing_status.status}
+            api = who.notifications()
+            if chain:
+                api.cancel_chain(id)
+                found: Any = {"notificationOrderId": id, "status": "Cancelled"}
+            else:
+                status = api.cancel(id)
+                found = {"shipmentId": str(status.id), "status": status.processing_status.status}
         finally:
             who.close()
     if json:
@@ -242,14 +251,15 @@ def _order(where: Where | None, terms: Terms, json: bool, to: Recipient) -> None
         condition=terms.condition,
         reminders=[Reminder(to=to, delay_days=days) for days in terms.remind or ()],
     )
-    _place(where, terms, json, lambda who: who.notifications().order(order))
+    _place(where, terms, json, lambda api: api.order(order))
 
 
-def _place(where: Where | None, terms: Terms, json: bool, send: Any) -> None:
+def _place(where: Where | None, terms: Terms, json: bool, send: Callable[[Notifications], Receipt]) -> None:
     who = caller(where)
     try:
-        receipt: Receipt = send(who)
-        shipment = _wait(who, receipt, terms) if terms.wait else None
+        api = who.notifications()
+        receipt = send(api)
+        shipment = api.wait_until_final(receipt.shipment_id, timeout=terms.timeout) if terms.wait else None
     finally:
         who.close()
     for warning in receipt.warnings:
@@ -264,11 +274,6 @@ def _place(where: Where | None, terms: Terms, json: bool, send: Any) -> None:
         say(f"  reminder {number}: shipment {reminder.shipment_id}")
     if shipment is not None:
         show_shipment(shipment)
-
-
-def _wait(who: Caller, receipt: Receipt, terms: Terms) -> Any:
-    with who.notifications() as api:
-        return api.wait_until_final(receipt.shipment_id, timeout=terms.timeout)
 
 
 def as_json(receipt: Receipt) -> dict[str, Any]:

@@ -22,8 +22,8 @@ def show(
     with told():
         who = caller(where)
         try:
-            with who.notifications() as api:
-                found = api.wait_until_final(id, timeout=timeout) if wait else api.shipment(id)
+            api = who.notifications()
+            found = api.wait_until_final(id, timeout=timeout) if wait else api.shipment(id)
         finally:
             who.close()
     if json:

@@ -53,7 +53,13 @@ def _value(who: Caller, scope: str | None, *, maskinporten: bool) -> str:
             )
         return who.sandbox.token(**({} if scope is None else {"scope": scope}))
     source = who.maskinporten(scope)
-    return source.token().value if maskinporten else AltinnTokens(source).token().value
+    if maskinporten:
+        return source.token().value
+    tokens = AltinnTokens(source)
+    try:
+        return tokens.token().value
+    finally:
+        tokens.close()
 
 
 def doctor(*, where: Where | None = None, json: Json = False) -> int:
@@ -62,11 +68,13 @@ def doctor(*, where: Where | None = None, json: Json = False) -> int:
     with told():
         who = caller(where)
         findings = []
-        for finding in diagnose(who.maskinporten()):
-            findings.append(finding)
-            if not json:
-                mark = "ok " if finding.well else "BAD"
-                say(f"{mark} {finding.step}: {finding.words}")
+        try:
+            for finding in diagnose(who.maskinporten()):
+                findings.append(finding)
+                if not json:
+                    say(f"{'ok ' if finding.well else 'BAD'} {finding.step}: {finding.words}")
+        finally:
+            who.close()
     if json:
         print_json([plain(one) for one in findings])
     bad = sum(not one.well for one in findings)

@@ -47,11 +47,14 @@ def diagnose(source: Maskinporten, *, exchange: bool = True) -> Iterator[Finding
         yield Finding("clock", True, "right")
     if not granted or not exchange:
         return
+    tokens = AltinnTokens(source)
     try:
-        token = AltinnTokens(source).token()
+        token = tokens.token()
     except ClientError as error:
         yield Finding("exchange", False, str(error))
         return
+    finally:
+        tokens.close()
     yield Finding("exchange", True, "an Altinn token was given")
     code = claims_of(token.value).get("urn:altinn:org")
     yield Finding(

@@ -169,7 +169,9 @@ class Maskinporten(TokenSource):
                 raise
             # The correction stays: a clock that is wrong once is wrong the next time.
             self._offset = offset
-            log.warning("This machine's clock is off by about %.0f s; grants are corrected for it", abs(offset))
+            log.warning(
+                "This machine's clock is off by about %.0f s; grants are corrected for it", abs(offset)
+            )
             return (yield from self._request(token_url, audience, scope))
 
     def _request(self, token_url: str, audience: str, scope: str) -> Flow[Token]:

@@ -167,6 +167,8 @@ class Sandbox:
             process.kill()
             process.wait()
             log.close()
+            if process.stdout is not None:
+                process.stdout.close()
             tail = Path(log.name).read_text("utf-8", "replace").splitlines()[-5:]
             if made is not None:
                 shutil.rmtree(made, ignore_errors=True)
