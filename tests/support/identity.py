@@ -201,7 +201,7 @@ async def open_world(
     **settings: Any,
 ) -> World:
     """A room of its own with one integration of Digdir that holds the key `first` as `k1`."""
-    chosen = Settings(public_url=BASE, **settings)
+    chosen = Settings(**({"public_url": BASE} | settings))
     clock = ManualClock(START)
     master_key = MasterKey.load(folder / "master.key")
     keys._generate = _signing_key

@@ -1,0 +1,26 @@
+"""One installation per test."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.console.visiting import Browser, Site, close_site, open_site
+from varsel.store.database import Database
+
+
+@pytest.fixture
+async def site(database: Database, tmp_path: Path) -> AsyncIterator[Site]:
+    opened = await open_site(database, tmp_path)
+    yield opened
+    await close_site(opened)
+
+
+@pytest.fixture
+async def kari(site: Site) -> AsyncIterator[Browser]:
+    """Kari is logged in; she acts for every organisation of the sandbox."""
+    async with site.browser() as browser:
+        await browser.log_in()
+        yield browser
