@@ -147,7 +147,7 @@ async def open_front(
             stack.push_async_callback(console.close)
             mounts["/console"] = console.app
         if received is not None:
-            bound += bind(RECEIVED, ReceivedRoutes(received))
+            bound += bind(RECEIVED, ReceivedRoutes(received, base.calendar, base.settings.file_host_port))
 
         async def all_states() -> Mapping[str, str]:
             if office is not None:

@@ -91,6 +91,12 @@ def content_of(name: str) -> bytes:
             return f"Innholdet i {name}.\n".encode()
 
 
+def file_url(origin: str, name: str, until: datetime) -> str:
+    """A pre-signed address of a file on the host at `origin`, readable until then."""
+    expiry = quote(wire_time(until), safe="")
+    return f"{origin}/files/{quote(name)}?sv=2024-11-04&se={expiry}&sr=b&sp=r&sig=c2FuZGJveA%3D%3D"
+
+
 class FileHost:
     """Listens on a loopback port (0 takes a free one). `sleep` stands for time."""
 
@@ -108,9 +114,8 @@ class FileHost:
         return f"http://{self.host}:{self.port}"
 
     def url(self, name: str, until: datetime) -> str:
-        """A pre-signed address of a file, readable until then."""
-        expiry = quote(wire_time(until), safe="")
-        return f"{self.origin}/files/{quote(name)}?sv=2024-11-04&se={expiry}&sr=b&sp=r&sig=c2FuZGJveA%3D%3D"
+        """See `file_url`."""
+        return file_url(self.origin, name, until)
 
     async def start(self) -> None:
         """Open the port. Raises OSError when it is taken."""

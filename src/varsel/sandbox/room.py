@@ -153,7 +153,7 @@ class SandboxRoom:
                 stack.push_async_callback(acs.close)
                 acs_url = f"acs+http://{HOST}:{acs.port}?key_file={quote(str(folder / ACS_KEY))}"
             messages.read_soon()
-            bound = bind(ENDPOINTS, Routes(messages, files, calendar))
+            bound = bind(ENDPOINTS, Routes(messages, calendar, files.port))
             return cls(messages, inbox, gateway, files, acs_url, stack.pop_all(), bound)
         raise AssertionError("unreachable")  # pragma: no cover - the stack does not swallow errors
 
@@ -175,6 +175,7 @@ class SandboxRoom:
             email_url=settings.email_url or self._acs_url or self.email_url,
             sms_url=settings.sms_url or self.sms_url,
             blob_hosts=(*settings.blob_hosts, self._files.origin),
+            file_host_port=self._files.port,
         )
 
     def report_to(self, url: str) -> None:

@@ -14,7 +14,7 @@ from varsel.runtime.endpoints import Call, Endpoint, Policy, Reply
 from varsel.runtime.errors import ValidationProblem
 from varsel.runtime.problems import pretty
 from varsel.runtime.times import wire_time
-from varsel.sandbox.files import FATES, FileHost
+from varsel.sandbox.files import FATES, file_url
 from varsel.sandbox.messages import Channel, Message, Messages
 
 PATH: Final = "/sandbox/api/messages"
@@ -154,10 +154,10 @@ def shown(message: Message) -> ReceivedMessage:
 class Routes:
     """Answers of the endpoints above."""
 
-    def __init__(self, messages: Messages, files: FileHost, calendar: Calendar) -> None:
+    def __init__(self, messages: Messages, calendar: Calendar, file_host_port: int) -> None:
         self._messages = messages
-        self._files = files
         self._calendar = calendar
+        self._origin = f"http://127.0.0.1:{file_host_port}"
 
     async def get_messages(self, call: Call) -> Reply:
         channel, to = wanted(call.query)
@@ -166,7 +166,8 @@ class Routes:
 
     async def get_file_address(self, call: Call) -> Reply:
         name = call.params["name"]
-        return Reply(200, pretty(FileAddress(name, self._files.url(name, self._calendar.now() + _READABLE))))
+        url = file_url(self._origin, name, self._calendar.now() + _READABLE)
+        return Reply(200, pretty(FileAddress(name, url)))
 
     async def delete_messages(self, call: Call) -> Reply:
         channel, to = wanted(call.query)

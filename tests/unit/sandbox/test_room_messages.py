@@ -20,7 +20,6 @@ from varsel.runtime.endpoints import ANONYMOUS, Call
 from varsel.runtime.errors import ValidationProblem
 from varsel.runtime.settings import Settings
 from varsel.runtime.trace import Trace
-from varsel.sandbox.files import FileHost
 from varsel.sandbox.messages import Messages, number, read_mail, sought
 from varsel.sandbox.room import PortTaken, SandboxRoom, with_report_credentials
 from varsel.sandbox.routes import Routes, wanted
@@ -52,7 +51,7 @@ def call(method: str = "GET", query: bytes = b"") -> Call:
 
 
 def routes(room: SandboxRoom) -> Routes:
-    return Routes(room.messages, FileHost("127.0.0.1", 5091), ManualClock(NOW))
+    return Routes(room.messages, ManualClock(NOW), 5091)
 
 
 async def listed(room: SandboxRoom, query: bytes = b"") -> list[dict[str, str]]:
