@@ -1,4 +1,4 @@
-"""A review room behind the real router, on a real database, with callers by header, and every answer held against its document."""
+"""A review room behind the real router, on a real database, with callers by header, and every answer held against the description."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ from typing import Any
 from uuid import UUID
 
 import httpx2
-import jsonschema
 
+from tests.support.checked import checked_api
 from varsel.recipients.registers import BuiltinRegisters
 from varsel.review.room import ReviewRoom
 from varsel.runtime.asgi import Api
 from varsel.runtime.clock import ManualClock
-from varsel.runtime.endpoints import Bound, Call, Caller, Policy
+from varsel.runtime.endpoints import Call, Caller, Policy
 from varsel.runtime.errors import EmptyProblem
-from varsel.runtime.openapi import document
 from varsel.runtime.settings import Settings
 from varsel.store.content import EmailText, OrderContent, Recipient, SmsText, encode
 from varsel.store.database import Database
@@ -72,15 +71,8 @@ class World:
         self.clock = clock
         self.key = key
         self.room = room
-        self.contract = Contract(room.bound)
-        transport = httpx2.ASGITransport(Api(room.bound, HeaderAuthorizer()))
-        self.client = httpx2.AsyncClient(
-            transport=transport, base_url="http://varsel", event_hooks={"response": [self._check]}
-        )
-
-    async def _check(self, response: httpx2.Response) -> None:
-        await response.aread()
-        self.contract.check(response)
+        transport = httpx2.ASGITransport(checked_api(Api(room.bound, HeaderAuthorizer())))
+        self.client = httpx2.AsyncClient(transport=transport, base_url="http://varsel")
 
     async def get(
         self, path: str, creator: str | None = "ttd", *, pid: str | None = None, **headers: str
@@ -221,45 +213,3 @@ async def open_world(database: Any, *, sandbox: bool = False, **settings: Any) -
     yield world
     await world.client.aclose()
     await room.close()
-
-
-class Contract:
-    """The OpenAPI document of the room; holds answers against it."""
-
-    def __init__(self, bound: tuple[Bound, ...]) -> None:
-        self.document = json.loads(document(bound, Settings(public_url=PUBLIC), internal=True))
-        self._paths = [item.endpoint.path for item in bound]
-
-    def check(self, response: httpx2.Response) -> None:
-        """AssertionError when status, content type or body are not what the document tells of this operation."""
-        request = response.request
-        operation = self._operation(request.method, request.url.path)
-        if operation is None:
-            assert response.status_code in (404, 405)
-            return
-        told = operation["responses"].get(str(response.status_code))
-        assert told is not None, (
-            f"{request.method} {request.url.path} does not tell of {response.status_code}"
-        )
-        if "$ref" in told:
-            told = self.document["components"]["responses"][told["$ref"].rpartition("/")[2]]
-        content = told.get("content", {})
-        if not response.content:
-            return
-        kind = response.headers["content-type"].partition(";")[0]
-        assert kind in content, f"{kind} is not told for {response.status_code}"
-        if kind == "application/json":
-            schema = {**content[kind]["schema"], "components": self.document["components"]}
-            jsonschema.validate(response.json(), schema, cls=jsonschema.Draft202012Validator)
-
-    def _operation(self, method: str, path: str) -> Any:
-        asked = path.rstrip("/").lower().split("/")
-        for template in sorted(self._paths, key=lambda one: one.count("{")):
-            parts = template.lower().split("/")
-            if len(parts) == len(asked) and all(
-                a == b or a.startswith("{") for a, b in zip(parts, asked, strict=True)
-            ):
-                found = self.document["paths"][template].get(method.lower())
-                if found is not None:
-                    return found
-        return None
