@@ -98,9 +98,7 @@ async def test_over_https_the_cookie_is_bound_to_this_host(database: Database, t
     site = await open_site(database, tmp_path, public_url="https://varsel.test")
     async with site.browser() as browser:
         answer = await answered(site, browser)
-        (cookie,) = (
-            value for value in answer.headers.get_list("set-cookie") if "varsel_session=" in value
-        )
+        (cookie,) = (value for value in answer.headers.get_list("set-cookie") if "varsel_session=" in value)
         assert cookie.startswith("__Host-varsel_session=")
         assert "Secure" in cookie
         assert "Path=/;" in cookie + ";"
@@ -319,9 +317,7 @@ async def test_attack_71_two_session_cookies_are_none(site: Site) -> None:
 async def test_attack_74_a_foreign_or_guessed_provider_logout_ends_nothing(site: Site) -> None:
     async with site.browser() as browser:
         await browser.log_in()
-        sid = await site.world.database.fetchval(
-            "select data ->> 'sid' from session where kind = 'console'"
-        )
+        sid = await site.world.database.fetchval("select data ->> 'sid' from session where kind = 'console'")
         for query in (
             {"iss": "https://idporten.no", "sid": sid},
             {"iss": BASE + "/idporten", "sid": "guessed"},

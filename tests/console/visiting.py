@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx2
 
@@ -42,7 +42,9 @@ class Site:
     def browser(self, language: str = "nb") -> Browser:
         return Browser(self, language)
 
-    async def member(self, pid: str, name: str, organisation: str | None, role: str = "service-owner") -> None:
+    async def member(
+        self, pid: str, name: str, organisation: str | None, role: str = "service-owner"
+    ) -> None:
         await add_person(self.world.database, pid, name)
         await add_member(self.world.database, pid, organisation, role)
 
@@ -59,7 +61,7 @@ class Browser:
             follow_redirects=True,
         )
 
-    async def __aenter__(self) -> Browser:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:

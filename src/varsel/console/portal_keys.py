@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from cryptography.hazmat.primitives.serialization import load_der_private_key, load_pem_public_key
 from joserfc.jwk import RSAKey
 
 from varsel.identity.encoding import b64url_uint
@@ -54,9 +54,22 @@ def looks_private(text: str) -> bool:
         except (binascii.Error, ValueError):
             continue
         unpacked = inside.decode("utf-8", "replace")
-        if _PRIVATE_MEMBER.search(unpacked) or _PRIVATE_PEM.search(unpacked):
+        if _PRIVATE_MEMBER.search(unpacked) or _PRIVATE_PEM.search(unpacked) or _is_der_key(inside):
             return True
     return False
+
+
+def _is_der_key(octets: bytes) -> bool:
+    """A PEM whose first and last lines were left out."""
+    if not octets.startswith(b"\x30\x82"):
+        return False
+    try:
+        load_der_private_key(octets, None)
+    except TypeError:
+        return True  # encrypted
+    except (ValueError, UnsupportedAlgorithm):
+        return False
+    return True
 
 
 def read_pasted(text: str, kid: str = "") -> list[Any]:
