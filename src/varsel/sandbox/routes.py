@@ -78,8 +78,16 @@ _PARAMETERS: Final = (
 class FileAddress(msgspec.Struct, rename="camel"):
     """A file of the sandbox, as a composed e-mail may name it."""
 
-    filename: str
-    sas_url: Annotated[str, Meta(description="Readable for a week of the sandbox's calendar.")]
+    filename: Annotated[str, Meta(description="Name of the file, as in the path.", examples=["avtale.pdf"])]
+    sas_url: Annotated[
+        str,
+        Meta(
+            description="Readable for a week of the sandbox's calendar.",
+            examples=[
+                "http://127.0.0.1:5090/sandbox/blob/avtale.pdf?sv=2024-11-04&se=2031-03-21T08%3A00%3A00Z&sr=b&sp=r&sig=c3ludGhldGlj"
+            ],
+        ),
+    ]
 
 
 ENDPOINTS: Final = (
