@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.security.forging import knock, refused, right_claims, right_key, with_claims
+from tests.security.shared import api, shared_world, world
 from tests.support.identity import (
     BASE,
     CREATE_SCOPE,
@@ -20,7 +19,9 @@ from tests.support.identity import (
     open_world,
     payload_of,
 )
-from varsel.store.database import Database
+
+__all__ = ["api", "shared_world", "world"]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 DOORS = ("M", "X", "N")
 every_door = pytest.mark.parametrize("door", DOORS)
@@ -170,9 +171,9 @@ async def test_030_a_grant_is_used_once(world: World) -> None:
     assert (await world.token_request(world.grant(jti="one", iss=other, key="other"))).status_code == 200
 
 
-async def test_030_of_fifty_at_once_one_wins_over_two_processes(world: World, tmp_path: Path) -> None:
+async def test_030_of_fifty_at_once_one_wins_over_two_processes(world: World) -> None:
     # Two rooms on one database are what two processes are: nothing but the database is shared.
-    second = await open_world(world.database, tmp_path)
+    second = await open_world(world.database, world.folder)
     second.client_id = world.client_id
     grant = world.grant()
     answers = await asyncio.gather(
@@ -182,27 +183,22 @@ async def test_030_of_fifty_at_once_one_wins_over_two_processes(world: World, tm
     await close_world(second)
 
 
-async def test_030_after_a_restart(world: World, database: Database, tmp_path: Path) -> None:
+async def test_030_after_a_restart(world: World) -> None:
     grant = world.grant()
     assert (await world.token_request(grant)).status_code == 200
-    second = await open_world(database, tmp_path)
+    second = await open_world(world.database, world.folder)
     assert (await second.token_request(grant)).json()["error_uri"].endswith("MP-012")
     await close_world(second)
 
 
-@pytest.fixture
-async def lenient(database: Database, tmp_path: Path) -> AsyncIterator[World]:
-    opened = await open_world(database, tmp_path, require_jti=False)
-    yield opened
-    await close_world(opened)
-
-
-async def test_031_grant_without_jti(world: World, lenient: World) -> None:
+async def test_031_grant_without_jti(world: World) -> None:
+    lenient = await open_world(world.database, world.folder, require_jti=False)
     refused_ = await world.token_request(world.grant(jti=None))
     assert refused_.status_code == 400 and refused_.json()["error_uri"].endswith("MP-011")
     grant = lenient.grant(jti=None)
     assert (await lenient.token_request(grant)).status_code == 200
     assert (await lenient.token_request(grant)).json()["error_uri"].endswith("MP-012")
+    await close_world(lenient)
 
 
 @pytest.mark.parametrize(
@@ -351,10 +347,10 @@ async def test_036_a_system_user_comes_back(world: World) -> None:
     assert payload_of((await world.exchange(token)).text)["authorization_details"] == [entry]
 
 
-async def test_037_unknown_claims(world: World, database: Database, tmp_path: Path) -> None:
+async def test_037_unknown_claims(world: World) -> None:
     assert (await world.token_request(world.grant(unknown="x", sub=world.client_id))).status_code == 200
     assert (await world.token_request(world.grant(sub="other"))).status_code == 400
-    strict = await open_world(database, tmp_path, strict_grants=True)
+    strict = await open_world(world.database, world.folder, strict_grants=True)
     assert (await strict.token_request(strict.grant(unknown="x"))).json()["error_uri"].endswith("MP-011")
     assert (await strict.token_request(strict.grant())).status_code == 200
     await close_world(strict)

@@ -27,7 +27,11 @@ from tests.security.forging import (
     right_key,
     with_header,
 )
-from tests.support.identity import Endpoints, World, b64, compact, jwk, rsa_key, self_service, uint64
+from tests.security.shared import api, shared_world, world
+from tests.support.identity import Endpoints, World, b64, compact, jwk, rsa_key
+
+__all__ = ["api", "shared_world", "world"]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 DOORS = ("M", "X", "N")
 every_door = pytest.mark.parametrize("door", DOORS)
@@ -372,171 +376,7 @@ async def test_015_payloads_that_are_no_object(
     await refused(world, api, door, raw_payload(change))
 
 
-def _broken(**members: Any) -> dict[str, Any]:
-    return jwk(rsa_key("second"), "new", **members)
-
-
-def _numbers(bits: int = 2048) -> int:
-    return rsa_key("second", bits).public_key().public_numbers().n
-
-
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda: jwk(rsa_key("small", 1024), "new"),
-        lambda: _broken(e=uint64(1)),
-        lambda: _broken(e=uint64(3)),
-        lambda: _broken(n=uint64(_numbers() + 1)),
-        lambda: _broken(n=b64(b"\0" + _numbers().to_bytes(256))),
-        lambda: _broken(n=_broken()["n"] + "="),
-        lambda: _broken(n=uint64(_numbers() // 3 * 3)),
-        lambda: _broken(n=uint64((1 << 8200) + 1)),
-    ],
-    ids=["1024", "e1", "e3", "even", "leading-zero", "padded", "small-factor", "too-long"],
-)
-async def test_016_weak_keys_are_not_registered(world: World, make: Callable[[], dict[str, Any]]) -> None:
-    call = await self_service(world)
-    path = f"/clients/{world.client_id}/jwks"
-    answer = await call("POST", path, {"keys": [make()]})
-    assert answer.status_code == 400 and answer.json()["errors"][0]["objectName"] == "Jwks"
-    assert [key["kid"] for key in (await call("GET", path)).json()["keys"]] == ["k1"]
-
-
-async def test_016_a_prime_shared_with_another_key(world: World) -> None:
-    call = await self_service(world)
-    prime = rsa_key().private_numbers().p
-    other = rsa_key("second").private_numbers().q
-    weak = _broken(n=uint64(prime * other))
-    answer = await call("POST", f"/clients/{world.client_id}/jwks/keys", weak)
-    assert answer.status_code == 400 and "shares a prime" in answer.text
-
-
-@pytest.mark.parametrize(
-    "entry",
-    [
-        lambda now: _broken(d="AQAB"),
-        lambda now: {"kty": "oct", "k": "c2VjcmV0", "kid": "new", "use": "sig", "alg": "RS256"},
-        lambda now: {
-            "kty": "EC",
-            "crv": "P-256",
-            "x": "AA",
-            "y": "AA",
-            "kid": "new",
-            "use": "sig",
-            "alg": "ES256",
-        },
-        lambda now: _broken(use="enc"),
-        lambda now: _broken(use=None),
-        lambda now: _broken(alg=None),
-        lambda now: _broken(alg="PS256"),
-        lambda now: _broken() | {"kid": "a/b"},
-        lambda now: _broken() | {"kid": ""},
-        lambda now: _broken() | {"kid": "k" * 256},
-        lambda now: _broken(exp=now + 10 * 365 * 86400),
-        lambda now: _broken(exp=now - 1),
-        lambda now: _broken(exp="tomorrow"),
-        lambda now: "text",
-    ],
-    ids=[
-        "private",
-        "oct",
-        "ec",
-        "enc",
-        "no-use",
-        "no-alg",
-        "ps256",
-        "kid-slash",
-        "kid-empty",
-        "kid-long",
-        "ten-years",
-        "past",
-        "exp-text",
-        "text",
-    ],
-)
-async def test_017_keys_that_may_not_be_registered(world: World, entry: Callable[[int], Any]) -> None:
-    call = await self_service(world)
-    path = f"/clients/{world.client_id}/jwks"
-    answer = await call("POST", path, {"keys": [entry(world.now)]})
-    assert answer.status_code == 400
-    assert [key["kid"] for key in (await call("GET", path)).json()["keys"]] == ["k1"]
-
-
-async def test_017_a_private_key_is_told_as_such_and_kept_nowhere(
-    world: World, capsys: pytest.CaptureFixture[str]
-) -> None:
-    call = await self_service(world)
-    secret = uint64(rsa_key("second").private_numbers().d)
-    answer = await call(
-        "POST", f"/clients/{world.client_id}/jwks", {"keys": [jwk(rsa_key()), _broken(d=secret)]}
-    )
-    assert answer.status_code == 400 and "private key" in answer.text and "ny nøkkel" in answer.text
-    assert secret not in answer.text and secret not in capsys.readouterr().out
-    stored = await world.database.fetch(
-        "select jwk::text as text from client_key union all select details::text from audit_event"
-    )
-    assert all(secret not in row["text"] for row in stored)
-
-
-@pytest.mark.parametrize("kids", [["a", "a"], ["a", "b", "c", "d", "e", "f"]], ids=["same-kid", "six"])
-async def test_017_sets_that_may_not_be_registered(world: World, kids: list[str]) -> None:
-    call = await self_service(world)
-    answer = await call(
-        "POST", f"/clients/{world.client_id}/jwks", {"keys": [jwk(rsa_key(), kid) for kid in kids]}
-    )
-    assert answer.status_code == 400
-
-
-async def test_018_removed_and_expired_keys(world: World, api: Endpoints) -> None:
-    call = await self_service(world)
-    path = f"/clients/{world.client_id}/jwks"
-    await call("POST", path, {"keys": [jwk(rsa_key("second"), "k2")]})
-    assert not await knock(world, api, "M", world.grant())
-    # A key counts to the second of its expiry and not beyond; the same key counts again when it is posted again.
-    await call("POST", path, {"keys": [jwk(rsa_key(), "k1", exp=world.now + 60)]})
-    world.clock.advance(timedelta(seconds=59))
-    assert await knock(world, api, "M", world.grant())
-    world.clock.advance(timedelta(seconds=2))
-    answer = await world.token_request(world.grant())
-    assert (
-        answer.json()["error_uri"].endswith("MP-121") and "Expired key" in answer.json()["error_description"]
-    )
-    await call("POST", path, {"keys": [jwk(rsa_key(), "k1")]})
-    assert await knock(world, api, "M", world.grant())
-
-
-@pytest.mark.parametrize("door", ["X", "N"])
-async def test_021_old_signing_keys(world: World, api: Endpoints, door: str) -> None:
-    issuer = {"X": "maskinporten", "N": "altinn"}[door]
-    key, header = right_key(world, door)
-
-    def old_token() -> str:
-        return compact(header, right_claims(world, door), key)
-
-    await world.room.keys.rotate(issuer)
-    assert world.room.keys.signer(issuer).kid == header["kid"], (
-        "a new key is shown for 48 hours before it signs"
-    )
-    assert len(json.loads(world.room.keys.jwks(issuer))["keys"]) == 2
-    world.clock.advance(timedelta(hours=48, seconds=1))
-    assert world.room.keys.signer(issuer).kid != header["kid"]
-    token = old_token()
-    assert await knock(world, api, door, token), "the old key counts until it is withdrawn"
-    await world.room.keys.withdraw(header["kid"])
-    assert not await knock(world, api, door, token), "also a token that was known already"
-    fresh_key, fresh_header = right_key(world, door)
-    assert await knock(world, api, door, compact(fresh_header, right_claims(world, door), fresh_key))
-
-
-async def test_021_the_old_key_retires_by_itself(world: World, api: Endpoints) -> None:
-    key, header = right_key(world, "N")
-    await world.room.keys.rotate("altinn")
-    world.clock.advance(timedelta(hours=51))
-    assert not await knock(world, api, "N", compact(header, right_claims(world, "N"), key))
-    assert len(json.loads(world.room.keys.jwks("altinn"))["keys"]) == 1
-
-
-def test_hmac_in_these_tests_is_what_it_claims() -> None:
+async def test_hmac_in_these_tests_is_what_it_claims() -> None:
     token = _hmac({"alg": "HS256"}, {}, b"k")
     signed, _, tag = token.rpartition(".")
     assert base64.urlsafe_b64decode(tag + "=") == hmac.new(b"k", signed.encode(), sha256).digest()

@@ -14,11 +14,24 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from tests.identity.test_idporten import CALLBACK, PID, code_of, log_in, person_client, query, redeem
-from tests.support.identity import BASE, World, self_service
+from tests.security.shared import shared_world
+from tests.support.identity import BASE, World, close_world, open_world, self_service
 from varsel.identity.altinn.goto import safe_target
 from varsel.identity.idporten.rules import at_least
 from varsel.identity.login import LoginRefused
 from varsel.identity.room import CONSOLE_CLIENT
+
+__all__ = ["shared_world"]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture
+def world(shared_world: World) -> World:
+    """The shared room with another browser, a quarter of an hour later: no login is locked any more."""
+    shared_world.http.cookies.clear()
+    shared_world.clock.advance(timedelta(minutes=16))
+    return shared_world
+
 
 GOTO = "/authentication/api/v1/authentication"
 
@@ -274,6 +287,7 @@ async def test_076_real_numbers(world: World, pid: str) -> None:
 
 
 async def test_076_five_tries_then_locked(world: World) -> None:
+    await world.database.execute("delete from login_failure")
     client, _ = await person_client(world)
     for _ in range(5):
         assert (await log_in(world, query(client), "17049012354")).status_code == 400
@@ -320,10 +334,8 @@ async def test_078_names_are_escaped(world: World) -> None:
         "https://a;frame-src b/x",
     ],
 )
-async def test_079_addresses_of_integrations(database: Any, tmp_path: Any, uri: str) -> None:
-    from tests.support.identity import close_world, open_world
-
-    world = await open_world(database, tmp_path, sandbox=False)
+async def test_079_addresses_of_integrations(shared_world: World, uri: str) -> None:
+    world = await open_world(shared_world.database, shared_world.folder, sandbox=False)
     call = await self_service(world)
     for name in ("redirect_uris", "post_logout_redirect_uris", "frontchannel_logout_uri"):
         value = uri if name == "frontchannel_logout_uri" else [uri]

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from tests.security.forging import right_claims, right_key
+from tests.security.shared import api, shared_world, world
 from tests.support.identity import (
     CREATE_SCOPE,
     Endpoints,
@@ -26,7 +26,9 @@ from tests.support.identity import (
     rsa_key,
     self_service,
 )
-from varsel.store.database import Database
+
+__all__ = ["api", "shared_world", "world"]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 KOMMUNE = "312718286"
 
@@ -197,7 +199,7 @@ async def test_049_a_supplier_with_the_scope_still_needs_the_customer(world: Wor
     assert answer.status_code == 403 and answer.json()["error_uri"].endswith("MP-251")
 
 
-async def test_050_test_switch(world: World, database: Database, tmp_path: Path) -> None:
+async def test_050_test_switch(world: World) -> None:
     token = await world.maskinporten_token()
     twice = await world.http.get(
         "/authentication/api/v1/exchange/maskinporten?test=true&test=false",
@@ -210,7 +212,9 @@ async def test_050_test_switch(world: World, database: Database, tmp_path: Path)
     )
     assert payload_of(answer.text)["urn:altinn:org"] == "testkommune"
 
-    production = await open_world(database, tmp_path, sandbox=False, client_environment="production")
+    production = await open_world(
+        world.database, world.folder, sandbox=False, client_environment="production"
+    )
     production.client_id = await production.new_client(environment="production")
     answer = await production.exchange(await production.maskinporten_token(), params={"test": "true"})
     assert payload_of(answer.text)["urn:altinn:org"] == "digdir"

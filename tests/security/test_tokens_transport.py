@@ -6,13 +6,13 @@ Lines 64 (paths) and 65 (long headers) are also tested where the router and the 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tests.security.forging import right_claims, right_key
+from tests.security.shared import api, shared_world, world
 from tests.support.identity import (
     BASE,
     COMPOSED,
@@ -31,7 +31,9 @@ from tests.support.identity import (
 )
 from varsel.identity.certificates import self_signed, thumbprint
 from varsel.identity.platform.registry import register_issuer, withdraw_issuer
-from varsel.store.database import Database
+
+__all__ = ["api", "shared_world", "world"]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 COOKIE = "AltinnStudioRuntime"
 SAME_ORIGIN = {"Origin": BASE}
@@ -252,10 +254,15 @@ async def test_060_withdrawn_certificate(world: World, api: Endpoints) -> None:
     assert (await api.order({"PlatformAccessToken": issuer.token()})).status_code == 401
 
 
-async def test_060_certificate_that_has_expired(world: World, api: Endpoints) -> None:
-    issuer = await known(world, "ttd")
-    world.clock.advance(timedelta(days=4 * 365))
+async def test_060_certificate_that_has_expired(world: World) -> None:
+    later = await open_world(world.database, world.folder)
+    api = Endpoints(later)
+    issuer = await known(later, "expiring")
+    assert (await api.order({"PlatformAccessToken": issuer.token()})).status_code == 200
+    later.clock.advance(timedelta(days=4 * 365))
     assert (await api.order({"PlatformAccessToken": issuer.token()})).status_code == 401
+    await api.http.aclose()
+    await close_world(later)
 
 
 @pytest.mark.parametrize(
@@ -369,14 +376,14 @@ async def test_083_metrics_key(
     assert (await api.http.post(METRICS, headers={"X-API-Key": "right-key"})).status_code == 200
 
 
-async def test_083_metrics_key_that_is_not_configured(database: Database, tmp_path: Path) -> None:
-    world = await open_world(database, tmp_path)
-    api = Endpoints(world)
+async def test_083_metrics_key_that_is_not_configured(shared_world: World) -> None:
+    bare = await open_world(shared_world.database, shared_world.folder)
+    api = Endpoints(bare)
     answer = await api.http.post(METRICS, headers={"X-API-Key": "x"})
     assert answer.status_code == 401 and answer.json() == {"error": "API key validation not configured"}
     assert (await api.http.post(REPORTS, headers={"Authorization": "Basic Og=="})).status_code == 401
     await api.http.aclose()
-    await close_world(world)
+    await close_world(bare)
 
 
 async def test_083_gateway_credentials(world: World, api: Endpoints) -> None:

@@ -119,6 +119,7 @@ class World:
     master_key: MasterKey
     settings: Settings
     http: httpx2.AsyncClient
+    folder: Path
     client_id: str = ""
 
     @property
@@ -211,7 +212,7 @@ async def open_world(
     http = httpx2.AsyncClient(
         transport=httpx2.ASGITransport(app=room.app, raise_app_exceptions=False), base_url=BASE
     )
-    world = World(room, database, clock, master_key, chosen, http)
+    world = World(room, database, clock, master_key, chosen, http, folder)
     world.client_id = await world.new_client()
     return world
 

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from varsel.runtime.errors import OperatorError, VarselError
+from varsel.runtime.errors import OperatorError
 
 _HEADING: Final = "varsel-master-key-1"
 _VERSION: Final = 1
@@ -33,8 +33,8 @@ class MasterKeyError(OperatorError):
     """The master key file cannot be used."""
 
 
-class SealError(VarselError):
-    """A sealed value does not open with this master key."""
+class SealError(OperatorError):
+    """A sealed value in the database does not open with this master key file."""
 
 
 class MasterKey:
@@ -98,7 +98,9 @@ class MasterKey:
         if len(head) < 1 + _MARK or head[0] != _VERSION:
             raise SealError("A sealed value has an unknown form.")
         if head[1:] != self._mark:
-            raise SealError("A sealed value belongs to another master key.")
+            raise SealError(
+                "What is sealed in this database belongs to another master key; VARSEL_MASTER_KEY_FILE must name the file it was made with."
+            )
         try:
             return self._aead.decrypt(nonce, rest, head)
         except (InvalidTag, ValueError):
