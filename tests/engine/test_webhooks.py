@@ -21,7 +21,7 @@ from tests.engine.conftest import Days, MakeWorker
 from tests.engine.fakes import FakeChannel
 from tests.engine.seed import place, state
 from tests.support.polling import until
-from varsel.channels.model import Permanent
+from varsel.channels.model import Accepted, Permanent, Temporary
 from varsel.delivery.reports import RawReport, ReportStore
 from varsel.delivery.webhook_messages import Event, body_of
 from varsel.delivery.webhooks import PAUSES, WebhookLane, pause_before
@@ -233,6 +233,29 @@ async def test_every_change_for_those_who_asked(
     assert await state(database, order_id) == "Completed"
 
 
+async def test_a_step_back_is_told_too(
+    database: Database,
+    days: Days,
+    make_worker: MakeWorker,
+    endpoint: Endpoint,
+    client: GuardedClient,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("varsel.delivery.backoff._FIRST", 0.01)
+    await register(database, endpoint.url, ["message.changed"])
+
+    def judge(_message: object, count: int) -> Temporary | Accepted:
+        return Accepted("ref-1") if count else Temporary(None, "451", "later")
+
+    await make_worker(FakeChannel("Sms", "link:fake:80", judge=judge), outbound=client)
+    await place(database, "+4799999999", requested_at=days.now())
+    await until(lambda: len(endpoint.got) == 2)
+    days.advance(seconds=1)
+    await until(lambda: len(endpoint.got) == 4)
+    statuses = [got.json["data"]["recipient"]["status"] for got in endpoint.got]
+    assert statuses == ["SMS_Sending", "SMS_New", "SMS_Sending", "SMS_Accepted"]
+
+
 async def test_a_condition_that_was_not_met(
     database: Database, days: Days, endpoint: Endpoint, lane: WebhookLane
 ) -> None:
@@ -351,9 +374,7 @@ async def test_after_a_failure_the_endpoint_rests(
         )
 
     await until(resting)
-    await tell(
-        database, webhook_id, "webhook.test"
-    )  # does not wait
+    await tell(database, webhook_id, "webhook.test")  # does not wait
     lane.look()
     await until(lambda: len(endpoint.got) == 2)
     assert endpoint.types()[1] == "webhook.test"

@@ -71,7 +71,11 @@ with w as (
 ), back as (
     update notification n set status = 'New', rank = 0, status_at = $11
     from ended e where n.order_id = e.order_id and n.id = e.notification_id and n.rank = 10
-    returning n.id
+    returning n.order_id, n.id, n.creator
+), told as (
+    insert into webhook_event (webhook_id, type, order_id, notification_id, status, at)
+    select h.id, 'message.changed', b.order_id, b.id, 'New', $11
+    from back b join webhook h on h.creator = b.creator and h.disabled_at is null and 'message.changed' = any(h.events)
 ), again as (
     insert into ready (notification_id, order_id, creator, channel, lane, domain, ready_at, not_before, expires_at, tries, daytime)
     select e.notification_id, e.order_id, e.creator, e.channel, e.lane, e.domain, w.ready_at, clock_timestamp() + w.pause, e.expires_at,

@@ -113,7 +113,11 @@ with open as (
 ), back as (
     update notification n set status = 'New', rank = 0, status_at = $2
     from open p where n.order_id = p.order_id and n.id = p.notification_id and n.rank = 10
-    returning n.id
+    returning n.order_id, n.id, n.creator
+), told as (
+    insert into webhook_event (webhook_id, type, order_id, notification_id, status, at)
+    select h.id, 'message.changed', b.order_id, b.id, 'New', $2
+    from back b join webhook h on h.creator = b.creator and h.disabled_at is null and 'message.changed' = any(h.events)
 )
 insert into ready (notification_id, order_id, creator, channel, lane, domain, ready_at, expires_at, tries, daytime, provider)
 select p.notification_id, p.order_id, p.creator, p.channel, p.lane, p.domain, $2, p.expires_at, p.number, p.daytime, p.provider
