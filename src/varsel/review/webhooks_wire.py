@@ -91,7 +91,7 @@ class WebhookTest(msgspec.Struct, rename="camel"):
         str,
         Meta(
             description="`webhook-id` of the test; look it up among the attempts.",
-            examples=["test-0195b6a0-7d3e-7c55-9c1f-3f6f1f9b7c10"],
+            examples=["message-0195b6a0-7d3e-7c55-9c1f-3f6f1f9b7c10"],
         ),
     ]
 

@@ -158,7 +158,7 @@ _PROBLEMS: Final[Mapping[str, dict[str, Any]]] = {
 _EMPTY: Final[Mapping[int, str]] = {
     401: "No valid credential; empty body.",
     403: "The credential does not allow this, or names no organisation; empty body.",
-    404: "Not found; empty body.",
+    404: "Not found, or another creator's. Reads of orders answer with an empty body, the rest with a problem.",
     415: "The content type is another than declared (empty body), or is missing (problem).",
     413: "The body is larger than 30,000,000 bytes.",
     500: "Varsel failed; empty body.",
