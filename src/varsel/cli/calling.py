@@ -70,7 +70,7 @@ def told() -> Iterator[None]:
         raise Refused(str(error)) from None
 
 
-@Parameter(name="*")
+@Parameter(name="*", help="Where to, and as whom.")
 @dataclass(frozen=True)
 class Where:
     """The options that say where to and as whom."""

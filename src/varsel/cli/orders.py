@@ -47,7 +47,7 @@ By = Annotated[ChannelName, Parameter(help="Which comes first where both texts a
 Resource = Annotated[str | None, Parameter(help="What it is about: urn:altinn:resource:…")]
 
 
-@Parameter(name="*")
+@Parameter(name="*", help="What every order may have.")
 @dataclass(frozen=True)
 class Terms:
     """Options of every order."""
