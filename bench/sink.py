@@ -8,8 +8,13 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
 import uvloop
+
+from varsel.sandbox.gateway import SmsGateway
+from varsel.sandbox.inbox import SmtpInbox
 
 
 async def main(kind: str) -> None:
@@ -26,19 +31,18 @@ async def main(kind: str) -> None:
         sys.stdin.read()
         loop.call_soon_threadsafe(closed.set)
 
+    far: SmtpInbox | SmsGateway
     if kind == "email":
-        from varsel.sandbox.inbox import SmtpInbox
-
-        far = SmtpInbox("127.0.0.1", 0, count, None)
+        far = SmtpInbox("127.0.0.1", 0, count)
     else:
-        from varsel.sandbox.gateway import SmsGateway
-
-        far = SmsGateway("127.0.0.1", 0, count, "", "", "")
+        # No reports: the row counts what is handed over.
+        far = SmsGateway("127.0.0.1", 0, count, None, user="u", password="p", now=lambda: datetime.now(UTC))
     await far.start()
-    print(far.port, flush=True)
+    port = far.port if isinstance(far, SmtpInbox) else urlsplit(far.url).port
+    print(port, flush=True)
     threading.Thread(target=watch, daemon=True).start()
     await closed.wait()
-    await far.stop()
+    await far.close()
     print(received, flush=True)
 
 
