@@ -210,12 +210,15 @@ IDENTITY_PATHS: Final = (
 
 
 async def _api(base: Base, stack: contextlib.AsyncExitStack) -> list[Bound]:
+    from varsel.delivery.forecast import Forecaster
     from varsel.delivery.instant import InstantSender
-    from varsel.delivery.room import DeliveryRoom
+    from varsel.delivery.room import DeliveryRoom, window_of
     from varsel.orders.room import OrdersRoom
-    from varsel.recipients.registers import BuiltinRegisters
+    from varsel.recipients.http_registers import open_registers
     from varsel.review.room import ReviewRoom
 
+    registers = open_registers(base.settings, base.database, base.machine, sandbox=base.sandbox)
+    stack.push_async_callback(registers.close)
     sender = await InstantSender.open(
         base.settings, base.database, base.calendar, base.machine, channels(base)
     )
@@ -228,7 +231,8 @@ async def _api(base: Base, stack: contextlib.AsyncExitStack) -> list[Bound]:
         base.master_key,
         sandbox=base.sandbox,
         sender=sender,
-        registers=BuiltinRegisters(base.database, sandbox=base.sandbox),
+        registers=registers,
+        forecast=Forecaster(registers, window_of(base.settings)),
     )
     stack.push_async_callback(orders.close)
     review = await ReviewRoom.open(
@@ -236,7 +240,7 @@ async def _api(base: Base, stack: contextlib.AsyncExitStack) -> list[Bound]:
         base.database,
         base.calendar,
         base.master_key,
-        registers=BuiltinRegisters(base.database, sandbox=base.sandbox),
+        registers=registers,
         listener=base.listener,
         sandbox=base.sandbox,
     )
@@ -288,10 +292,12 @@ class Working:
 async def open_worker(base: Base) -> Working:
     """Begin to process orders; `base.start()` is the caller's."""
     from varsel.delivery.room import Worker
-    from varsel.recipients.registers import BuiltinRegisters
+    from varsel.recipients.http_registers import open_registers
 
     async with contextlib.AsyncExitStack() as stack:
         client = outbound(base)
+        registers = open_registers(base.settings, base.database, base.machine, sandbox=base.sandbox)
+        stack.push_async_callback(registers.close)
         stack.push_async_callback(client.close)
         opened = channels(base)
         for channel in opened:
@@ -304,7 +310,7 @@ async def open_worker(base: Base) -> Working:
             base.machine,
             base.master_key,
             opened,
-            BuiltinRegisters(base.database, sandbox=base.sandbox),
+            registers,
             client,
             base.sandbox,
         )

@@ -53,6 +53,9 @@ class BuiltinRegisters:
         self._database = database
         self._sandbox = sandbox
 
+    async def close(self) -> None:
+        """The database is its owner's to close."""
+
     async def persons(self, nins: Sequence[str], *, use_stale: bool) -> dict[str, PersonContact]:
         if not nins:
             return {}
