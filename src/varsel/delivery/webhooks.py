@@ -23,6 +23,7 @@ from varsel.channels.retry_after import retry_after
 from varsel.delivery.webhook_messages import TEST, Event, body_of, headers_of
 from varsel.runtime.clock import Machine
 from varsel.runtime.errors import Unavailable
+from varsel.runtime.metrics import counter
 from varsel.runtime.outbound_rules import ForbiddenAddress, OutboundError, OutboundTimeout
 from varsel.store import queries
 from varsel.store.database import Database
@@ -51,6 +52,9 @@ _GONE: Final = "The endpoint answered that it is gone: "
 PAUSES: Final = (5, 30, 120, 300, 900, 1800, 3600, 7200, 14_400, 21_600, 21_600, 21_600)
 
 
+_CALLS: Final = counter("webhook_calls")
+
+
 class Poster(Protocol):
     """What sends; `varsel.runtime.outbound.GuardedClient`."""
 
@@ -70,6 +74,11 @@ class Answer:
     @property
     def taken(self) -> bool:
         return self.status is not None and 200 <= self.status < 300
+
+    @property
+    def outcome(self) -> str:
+        """The word of the metric."""
+        return "taken" if self.taken else "unreachable" if self.status is None else "refused"
 
 
 def pause_before(tries: int, after: float | None, most: float = PAUSES[-1]) -> timedelta:
@@ -184,6 +193,7 @@ class WebhookLane:
         began = self._machine.monotonic()
         answer = await self._post(row, event)
         took = int((self._machine.monotonic() - began) * 1000)
+        _CALLS.labels(answer.outcome).inc()
         if answer.taken:
             await self._database.execute(
                 _sql.told, event.id, event.message_id, answer.status, answer.detail, took
