@@ -805,9 +805,9 @@ CREATE UNIQUE INDEX membership_unique ON public.membership USING btree (pid, rol
 
 CREATE INDEX metric_daily_day ON public.metric_daily USING btree (day, creator);
 
-CREATE INDEX notification_log_dialog ON ONLY public.notification_log USING btree (dialog_id, creator) WHERE (dialog_id IS NOT NULL);
+CREATE INDEX notification_log_dialog ON ONLY public.notification_log USING btree ("left"(dialog_id, 64), creator) WHERE (dialog_id IS NOT NULL);
 
-CREATE INDEX notification_log_transmission ON ONLY public.notification_log USING btree (transmission_id, creator) WHERE (transmission_id IS NOT NULL);
+CREATE INDEX notification_log_transmission ON ONLY public.notification_log USING btree ("left"(transmission_id, 64), creator) WHERE (transmission_id IS NOT NULL);
 
 CREATE INDEX notification_recipient ON ONLY public.notification USING btree (recipient_key, order_id) WHERE (recipient_key IS NOT NULL);
 

@@ -2,14 +2,14 @@
 -- A creator's own lines of the notification log, by dialog ($2: the ways to write it) and transmission, at least one of them.
 select notification_id, dialog_id, transmission_id, kind, channel, destination, status, requested_at, updated_at
 from notification_log
-where creator = $1 and dialog_id = any($2::text[]) and ($3::text is null or transmission_id = $3)
+where creator = $1 and left(dialog_id, 64) = any($2::text[]) and dialog_id = any($2::text[]) and ($3::text is null or transmission_id = $3)
 order by requested_at, order_id, notification_id;
 
 -- name: log_of_creator_by_transmission
 -- As log_of_creator, for a caller that names the transmission alone.
 select notification_id, dialog_id, transmission_id, kind, channel, destination, status, requested_at, updated_at
 from notification_log
-where creator = $1 and transmission_id = $2
+where creator = $1 and left(transmission_id, 64) = left($2, 64) and transmission_id = $2
 order by requested_at, order_id, notification_id;
 
 -- name: log_of_dialog
@@ -17,7 +17,7 @@ order by requested_at, order_id, notification_id;
 select l.notification_id, l.dialog_id, l.transmission_id, l.kind, l.channel, l.destination, l.status, l.requested_at, l.updated_at,
     l.recipient_kind, l.recipient, l.recipient_key, l.resource_id, coalesce(nullif(o.resource_action, ''), 'read') as action
 from notification_log l left join orders o on o.id = l.order_id
-where l.dialog_id = any($1::text[]) and ($2::text is null or l.transmission_id = $2)
+where left(l.dialog_id, 64) = any($1::text[]) and l.dialog_id = any($1::text[]) and ($2::text is null or l.transmission_id = $2)
 order by l.requested_at, l.order_id, l.notification_id;
 
 -- name: own_addresses

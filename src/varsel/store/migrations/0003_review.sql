@@ -54,8 +54,9 @@ create table notification_log (
     updated_at        timestamptz not null,
     primary key (order_id, notification_id)
 ) partition by range (order_id);
-create index notification_log_dialog on notification_log (dialog_id, creator) where dialog_id is not null;
-create index notification_log_transmission on notification_log (transmission_id, creator) where transmission_id is not null;
+-- Both are free text of any length, and an index row is not: their beginnings find them.
+create index notification_log_dialog on notification_log (left(dialog_id, 64), creator) where dialog_id is not null;
+create index notification_log_transmission on notification_log (left(transmission_id, 64), creator) where transmission_id is not null;
 
 -- Kept as things happen, so that no page counts history: each finishing transaction adds its sums as rows of its own (one row updated
 -- by everybody would be a queue before every commit), and the worker folds past days. Readers take sum(number), sum(parts).
