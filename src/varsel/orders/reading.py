@@ -70,11 +70,18 @@ class RequestReader(Generic[T]):
             raise self._problem("", "A non-empty request body is required.")
         reader = Reader(body)
         try:
-            return Request(reader.read(self._cls), reader.odd)
+            request = Request(reader.read(self._cls), reader.odd)
         except Null:
             raise self._problem("", "A non-empty request body is required.") from None
         except Refused as refused:
             raise self._problem(refused.path, refused.why) from None
+        if not body.isascii():
+            # What is ignored is passed over without being looked at, and is part of the body all the same.
+            try:
+                body.decode()
+            except UnicodeDecodeError:
+                raise self._problem("$", "The body is not UTF-8.") from None
+        return request
 
     def _problem(self, key: str, why: str) -> ValidationProblem:
         return ValidationProblem({key: [why], self._body_name: [f"The {self._body_name} field is required."]})
