@@ -295,13 +295,6 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         0,
         "Port of the sandbox's simulator of Azure Communication Services, which then takes the e-mail; 0 opens none.",
     ),
-    Setting("file_host_port", "number", 0, "Port of the sandbox's blob host; 0 takes a free one."),
-    Setting(
-        "acs_port",
-        "number",
-        0,
-        "Port of the sandbox's simulator of Azure Communication Services, which then takes the e-mail; 0 opens none.",
-    ),
 )
 
 BY_NAME: Final[Mapping[str, Setting]] = {setting.name: setting for setting in SETTINGS}
@@ -386,8 +379,6 @@ class Settings:
     token_rate: int
     smtp_inbox_port: int
     sms_gateway_port: int
-    file_host_port: int
-    acs_port: int
     file_host_port: int
     acs_port: int
 
