@@ -66,12 +66,13 @@ def read_dsn(data_dir: Path) -> str:
 async def create_database(dsn: str, name: str, template: str | None = None) -> str:
     """Make a database on the server of `dsn`, a copy of `template` where given, and return its address.
 
-    The template must have no connections. Copying through the log needs no checkpoint: milliseconds for a schema.
+    The template must have no connections. Files are copied as they are: on a server that does not sync, as in tests, half the time
+    of copying through the log.
     """
     copied = f" TEMPLATE {_quoted(template)}" if template else ""
     connection = await asyncpg.connect(_with_database(dsn, "postgres"))
     try:
-        await connection.execute(f"CREATE DATABASE {_quoted(name)}{copied} STRATEGY wal_log")
+        await connection.execute(f"CREATE DATABASE {_quoted(name)}{copied} STRATEGY file_copy")
     finally:
         await connection.close()
     return _with_database(dsn, name)
