@@ -142,10 +142,15 @@ class PortalPages:
         )
 
     async def _scopes(self, place: Place) -> Sequence[Mapping[str, Any]]:
-        """The scopes that the organisation may put on an integration of this type: what it has been given first."""
-        rows = await self._clients.registrable_scopes(place.actor)
-        fitting = [row for row in rows if KIND in _kinds(row)]
-        return sorted(fitting, key=lambda row: (not row["granted"], row["name"]))
+        """The scopes that the organisation may put on an integration of this type; `delegated`: a customer must have given its own."""
+        found = []
+        for row in await self._clients.registrable_scopes(place.actor):
+            attributes = msgspec.json.decode(row["attributes"])
+            if KIND in attributes.get("allowed_integration_types", [KIND]):
+                own = row["granted"] or attributes.get("accessible_for_all", False)
+                found.append({**row, "delegated": not own})
+        # What notifications need stands first.
+        return sorted(found, key=lambda row: (row["delegated"], not row["granted"], row["name"]))
 
     # One integration
 
@@ -266,11 +271,6 @@ class PortalPages:
         return self.page(
             request, place, "portal_refused.html", error.status, row=row, faults=_faults(error, scopes)
         )
-
-
-def _kinds(scope: Mapping[str, Any]) -> Sequence[str]:
-    found = msgspec.json.decode(scope["attributes"])
-    return list(found.get("allowed_integration_types", [KIND]))
 
 
 def _faults(error: SelfServiceError | None, scopes: Sequence[str]) -> dict[str, str]:
