@@ -5,7 +5,7 @@ ARGS  ?=
 PY    := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test lint format bench bench-long chaos fuzz browser schema docs openapi transcript lock clean server dev
+.PHONY: help demo up test lint format bench bench-long chaos fuzz browser schema docs openapi lock clean server dev
 
 help: ## List the targets
 	@echo "Varsel: notifications for public bodies"

@@ -8,7 +8,9 @@ import sys
 import threading
 from typing import Any
 
-import uvicorn
+import uvloop
+
+from varsel.runtime.server import HttpServer
 
 
 async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -18,22 +20,22 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b"hello"})
 
 
-def main() -> None:
+async def main() -> None:
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app, loop="uvloop", http="httptools", log_level="error", access_log=False, lifespan="off"
-        )
-    )
-    print(listener.getsockname()[1], flush=True)
+    server = HttpServer(app, [listener])
+    await server.start()
+    print(server.ports[0], flush=True)
+    closed = asyncio.Event()
+    loop = asyncio.get_running_loop()
 
     def watch() -> None:
         sys.stdin.read()
-        server.should_exit = True
+        loop.call_soon_threadsafe(closed.set)
 
     threading.Thread(target=watch, daemon=True).start()
-    asyncio.run(server.serve(sockets=[listener]))
+    await closed.wait()
+    await server.stop()
 
 
 if __name__ == "__main__":
-    main()
+    uvloop.run(main())

@@ -58,7 +58,9 @@ def test_an_interpreter_that_cannot_make_environments_is_told_apart(tmp_path):
 
 def test_an_environment_is_current_only_for_what_it_holds(tmp_path, monkeypatch):
     (tmp_path / "bin").mkdir()
-    (tmp_path / "bin/python").symlink_to(sys.executable)
+    python = tmp_path / "bin/python"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
     assert not environment.is_current(tmp_path, "server")
     (tmp_path / "varsel-dev.stamp").write_text(environment.key("dev"))
     assert environment.is_current(tmp_path, "server")
