@@ -172,10 +172,11 @@ class Listener:
         self._task = asyncio.get_running_loop().create_task(self._run(), name="varsel-listener")
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        task = self._task
+        # Again until it has ended: a cancellation that meets a connection just made is swallowed by the driver's time limit.
+        while task is not None and not task.done():
+            task.cancel()
+            await asyncio.wait({task}, timeout=0.5)
 
     def _call(self, topics: Iterable[str]) -> None:
         for topic in topics:
