@@ -32,7 +32,6 @@ SHORT = (
     "send.written",
     "outcome.before_commit",
     "report.applied",
-    "settle.before_commit",
 )
 
 
@@ -67,7 +66,7 @@ async def kill_at(url: str, step: str, orders: int) -> int:
 async def kill_once(world: World, step: str) -> None:
     armed = await world.start_worker(f"{step}:{STEPS[step]}")
     try:
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(150):
             assert await armed.wait() == -9, f"the worker stopped before {step}"
     except TimeoutError:
         raise AssertionError(f"the worker never came to {step}") from None

@@ -73,7 +73,7 @@ class World:
             == len(self.orders)
         )
 
-    async def end(self, timeout: float = 60) -> None:
+    async def end(self, timeout: float = 200) -> None:
         """Wait until everything has ended; what an unknown SMS holds ends by its expiry, once nothing else is left."""
 
         async def ended_or_held() -> bool:
