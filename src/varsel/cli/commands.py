@@ -16,6 +16,7 @@ GROUPS: Final[dict[str, str]] = {
     "sandbox": "Move the world of a running sandbox.",
     "sandbox clock": "Move the calendar of a running sandbox: send times, reminders, expiry and retention follow it.",
     "contacts": "Fill the built-in contact register.",
+    "reports": "Look after provider reports that found no message or were not understood.",
     "dev": "Shortcuts for development against a sandbox.",
     **CALLER_GROUPS,
 }
@@ -96,6 +97,47 @@ COMMANDS: Final[tuple[Command, ...]] = (
         "varsel.cli.contacts:load",
         "Read synthetic contacts from a file of JSON lines; they count at once.",
         ("varsel contacts import people.jsonl", "varsel contacts import - < people.jsonl"),
+    ),
+    Command(
+        "reports list",
+        "varsel.cli.reports:listed",
+        "List reports that wait for an operator: without a message, not understood, or not readable.",
+        (
+            "varsel reports list",
+            "varsel reports list --provider link --reason RETRY_THRESHOLD_EXCEEDED",
+            "varsel reports list --waiting --json",
+        ),
+    ),
+    Command(
+        "reports show",
+        "varsel.cli.reports:show",
+        "Print a report as the provider sent it; it may hold the recipient's number.",
+        ("varsel reports show 019c9e2e-8d4e-7cc2-b1a5-2f1f0f8d6c3a",),
+    ),
+    Command(
+        "reports words",
+        "varsel.cli.reports:words",
+        "Tell what providers said lately and what it was taken for; words that no table has are marked.",
+        ("varsel reports words", "varsel reports words --days 30"),
+    ),
+    Command(
+        "reports retry",
+        "varsel.cli.reports:retry",
+        "Let dead reports look for their message again; --as says what a word means that nobody understood.",
+        (
+            "varsel reports retry --all",
+            "varsel reports retry 019c9e2e-8d4e-7cc2-b1a5-2f1f0f8d6c3a",
+            "varsel reports retry 019c9e2e-8d4e-7cc2-b1a5-2f1f0f8d6c3a --as Failed",
+        ),
+    ),
+    Command(
+        "reports drop",
+        "varsel.cli.reports:drop",
+        "Take reports from the list for good; what came stays stored until its retention is over.",
+        (
+            "varsel reports drop 019c9e2e-8d4e-7cc2-b1a5-2f1f0f8d6c3a",
+            "varsel reports drop --all --reason MALFORMED",
+        ),
     ),
     Command(
         "dev token",
