@@ -73,6 +73,7 @@ async def _http(role: str, settings: Settings) -> int:
 
 async def _worker(settings: Settings, *, watched: bool) -> int:
     from varsel.cli.roles import open_worker
+    from varsel.delivery.queues import Queues
     from varsel.runtime import metrics
     from varsel.runtime.server import HttpServer, bind
     from varsel.runtime.site import Site
@@ -89,7 +90,10 @@ async def _worker(settings: Settings, *, watched: bool) -> int:
         base.start()
         if watched:
 
+            queues = Queues(base.database, base.calendar, base.machine)
+
             async def page() -> bytes:
+                await queues.refresh()
                 return metrics.render()
 
             site = Site(mounts={}, states=working.states, metrics=page)

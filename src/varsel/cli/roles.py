@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from varsel.channels.email.bounces import ReturnAddress
     from varsel.channels.model import Channel
     from varsel.delivery.bounces import BounceReceiver
+    from varsel.identity.room import IdentityRoom
+    from varsel.identity.trust import Outbound
     from varsel.runtime.outbound import GuardedClient
 
 #: The roles that answer HTTP.
@@ -87,10 +89,11 @@ def outbound(base: Base) -> GuardedClient:
 
 
 class Front:
-    """The HTTP roles of one process. `app` is what the listener serves."""
+    """The HTTP roles of one process. `app` is what the listener serves; `identity` decides who is let in."""
 
-    def __init__(self, app: ASGIApp, close: contextlib.AsyncExitStack) -> None:
+    def __init__(self, app: ASGIApp, identity: IdentityRoom, close: contextlib.AsyncExitStack) -> None:
         self.app = app
+        self.identity = identity
         self._close = close
 
     async def close(self) -> None:
@@ -104,13 +107,15 @@ async def open_front(
     states: States | None = None,
     pages: Pages | None = None,
     office: str | None = None,
+    issuers: Outbound | None = None,
 ) -> Front:
     """Open the rooms of `roles` (of HTTP_ROLES).
 
     `states` and `pages` add other processes' states and metrics pages to ours; with `office`, the address of the process that
-    knows them, they are asked for there.
+    knows them, they are asked for there. `issuers` reaches issuers elsewhere; a guarded client when not given.
     """
     from varsel.console.room import ConsoleRoom, Portal
+    from varsel.delivery.queues import Queues
     from varsel.identity.room import IdentityRoom
     from varsel.sandbox.messages import Messages
     from varsel.sandbox.routes import ENDPOINTS as RECEIVED
@@ -124,6 +129,7 @@ async def open_front(
             base.master_key,
             sandbox=base.sandbox,
             listener=base.listener,
+            outbound=issuers,
         )
         stack.push_async_callback(identity.close)
         bound: list[Bound] = []
@@ -149,6 +155,8 @@ async def open_front(
         if received is not None:
             bound += bind(RECEIVED, ReceivedRoutes(received, base.calendar, base.settings.file_host_port))
 
+        queues = Queues(base.database, base.calendar, base.machine)
+
         async def all_states() -> Mapping[str, str]:
             if office is not None:
                 told = msgspec.json.decode(await _asked(office + "/health/ready"))
@@ -160,6 +168,7 @@ async def open_front(
         async def all_pages() -> bytes:
             if office is not None:
                 return await _asked(office + "/metrics")
+            await queues.refresh()
             found = {"http": render()} | dict(await pages() if pages else {})
             return merge(found)
 
@@ -178,7 +187,7 @@ async def open_front(
             strict=base.settings.strict_imitation,
             access_log=base.settings.access_log,
         )
-        return Front(app, stack.pop_all())
+        return Front(app, identity, stack.pop_all())
     raise AssertionError("unreachable")  # pragma: no cover - the stack does not swallow errors
 
 

@@ -89,10 +89,25 @@ METRICS: Final[tuple[Metric, ...]] = (
     Metric(
         "queue_rows",
         "gauge",
-        "Rows that wait, by queue (due, ready, handoff, awaiting, parked, feed, webhook).",
+        "Rows that wait, by queue (due, ready, handoff, unknown, awaiting, parked, dead, feed, webhook), counted up to 100,000; the "
+        "same whichever process tells it.",
         ("queue",),
     ),
-    Metric("queue_oldest_seconds", "gauge", "How long the oldest row has been due, by queue.", ("queue",)),
+    Metric(
+        "queue_oldest_seconds", "gauge", "How long the oldest row has been overdue, by queue.", ("queue",)
+    ),
+    Metric(
+        "ready_rows",
+        "gauge",
+        "Messages that wait to be handed over, by channel and lane (instant, ordinary, composed).",
+        ("channel", "lane"),
+    ),
+    Metric(
+        "ready_oldest_seconds",
+        "gauge",
+        "How long the oldest of them has been overdue.",
+        ("channel", "lane"),
+    ),
     # Reports and feed
     Metric("reports", "counter", "Delivery reports, by word and outcome.", ("channel", "word", "outcome")),
     Metric("feed_lag_seconds", "gauge", "Age of the oldest feed entry without a number."),
