@@ -46,6 +46,8 @@ NOBODYS = {
     "wake_sms_anytime": "internal, no data",
     "wake_expiry": "internal, no data",
     "delete_old_feed": "internal, all creators",
+    "send_internal_sms": "internal; such messages belong to no creator",
+    "send_internal_email": "internal; such messages belong to no creator",
     "search_person": "support sees all creators, under a scope of its own",
     "search_organization": "support sees all creators, under a scope of its own",
     "get_person_log": "the person's: all creators that wrote to the person",
@@ -292,4 +294,6 @@ async def test_the_examples_of_the_description_are_accepted(name: str, composed:
     given = getattr(examples, name)
     [row] = [row for row in ENDPOINTS if row.examples is given]
     answer = await composed.ask(row.method, row.path, given["request"])
-    assert answer.status_code == min(row.responses, key=lambda status: (status == 200, status))
+    good = [status for status in row.responses if status < 300]
+    # Where there is another, 200 is a repeat or a dry run.
+    assert answer.status_code == min(good, key=lambda status: (status == 200, status))

@@ -8,6 +8,7 @@ from typing import Final
 
 from varsel.delivery.routes import ENDPOINTS as DELIVERY
 from varsel.orders.endpoints import ENDPOINTS as ORDERS
+from varsel.orders.internal import ENDPOINTS as INTERNAL
 from varsel.review.operations import ENDPOINTS as OPERATIONS
 from varsel.review.routes import ENDPOINTS as REVIEW
 from varsel.review.webhooks import ENDPOINTS as WEBHOOKS
@@ -18,7 +19,15 @@ from varsel.runtime.site import ENDPOINTS as SITE
 from varsel.sandbox.routes import ENDPOINTS as SANDBOX
 
 #: What the router of a sandbox with every role serves.
-ROUTED: Final[tuple[Endpoint, ...]] = (*ORDERS, *REVIEW, *OPERATIONS, *WEBHOOKS, *DELIVERY, *SANDBOX)
+ROUTED: Final[tuple[Endpoint, ...]] = (
+    *ORDERS,
+    *INTERNAL,
+    *REVIEW,
+    *OPERATIONS,
+    *WEBHOOKS,
+    *DELIVERY,
+    *SANDBOX,
+)
 #: With what stands around it.
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (*ROUTED, *SITE)
 #: Where the committed copy tells that the API is.

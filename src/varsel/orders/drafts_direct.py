@@ -96,7 +96,7 @@ def draft_instant_sms(
         ),
         time_to_live=seconds,
     )
-    order = _row(reference, "Sms", content, creator, now)
+    order = instant_row(reference, "Sms", content, creator, now)
     return InstantDraft(
         order,
         key_of(idempotency_id, "instant", body_mac, [order]),
@@ -123,7 +123,7 @@ def draft_instant_email(
             settings.content_type == ContentType.HTML,
         ),
     )
-    order = _row(request.senders_reference, "Email", content, creator, now)
+    order = instant_row(request.senders_reference, "Email", content, creator, now)
     return InstantDraft(
         order,
         key_of(request.idempotency_id, "instant", body_mac, [order]),
@@ -135,7 +135,10 @@ def draft_instant_email(
     )
 
 
-def _row(reference: str | None, channel: str, content: OrderContent, creator: str, now: datetime) -> NewOrder:
+def instant_row(
+    reference: str | None, channel: str, content: OrderContent, creator: str, now: datetime
+) -> NewOrder:
+    """The order of a message that is sent at once."""
     return NewOrder(
         id=uuid7(),
         chain_id=uuid7(),

@@ -146,6 +146,25 @@ WRAPPED_SMS: Final[Example] = _direct(
         "recipient": {"recipientSms": _INSTANT_RECIPIENT},
     }
 )
+INTERNAL_SMS: Final[Example] = {
+    "request": {
+        "notificationId": "9c0f6ef2-3f69-4b34-b5a1-57e2c7a7d3b4",
+        "sender": "Varsel",
+        "recipient": "+4799999999",
+        "message": "Engangskode: 482913",
+        "timeToLive": 360,
+    }
+}
+INTERNAL_EMAIL: Final[Example] = {
+    "request": {
+        "notificationId": "5d3b4f9e-7f0b-4d3c-8e39-0e6f3f1f7a01",
+        "sender": "noreply@varsel.example.org",
+        "recipient": "kari@example.org",
+        "subject": "Kvittering",
+        "body": "<b>Takk</b>",
+        "contentType": "Html",
+    }
+}
 INSTANT_EMAIL: Final[Example] = _direct(
     {
         "idempotencyId": "receipt-1",

@@ -6,6 +6,8 @@ from varsel.orders.accept import Flusher
 from varsel.orders.drafts import Defaults
 from varsel.orders.dry_run import DryRuns, Forecast
 from varsel.orders.instant import Instants, InstantSender
+from varsel.orders.internal import ENDPOINTS as INTERNAL
+from varsel.orders.internal import InternalRoutes
 from varsel.orders.model import Digest
 from varsel.orders.routes import ENDPOINTS, Routes
 from varsel.orders.rules import RuleBook
@@ -67,7 +69,8 @@ class OrdersRoom:
             defaults=defaults,
             base_url=settings.base_url,
         )
-        return cls(bind(ENDPOINTS, routes), routes, flusher, instants)
+        internal = InternalRoutes(instants, calendar, master_key, book)
+        return cls((*bind(ENDPOINTS, routes), *bind(INTERNAL, internal)), routes, flusher, instants)
 
     async def close(self) -> None:
         """Wait for orders that are being stored or sent."""

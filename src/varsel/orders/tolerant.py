@@ -68,6 +68,7 @@ class _Kind:
     words: dict[str, StrEnum] | None = None
     cls: type[msgspec.Struct] | None = None
     item: _Kind | None = None
+    pattern: re.Pattern[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,8 @@ def _kind_of(shape: shapes.Type, null: bool = False) -> _Kind:
         case shapes.UnionType(types=types):
             inner = next(t for t in types if not isinstance(t, shapes.NoneType))
             return _kind_of(inner, any(isinstance(t, shapes.NoneType) for t in types))
+        case shapes.StrType(pattern=str() as pattern):
+            return _Kind("formatted", null, pattern=re.compile(pattern))
         case shapes.StrType():
             return _Kind("text", True)
         case shapes.IntType():
@@ -140,6 +143,7 @@ class Reader:
         self.odd = False
         self._readers: dict[str, Callable[[_Kind, int], Any]] = {
             "text": self._read_text,
+            "formatted": self._read_formatted,
             "integer": self._read_integer,
             "boolean": self._read_boolean,
             "enum": self._read_enum,
@@ -267,6 +271,16 @@ class Reader:
         if self._next() != _QUOTE:
             raise self._unfit("a string")
         return self._string()
+
+    def _read_formatted(self, kind: _Kind, depth: int) -> str:
+        """A text whose form is a matter of reading, not of the rules (UUIDs)."""
+        assert kind.pattern is not None
+        at = self._at
+        text = self._read_text(kind, depth)
+        if kind.pattern.fullmatch(text) is None:
+            self._at = at
+            raise self._unfit("in the form that is asked for")
+        return text
 
     def _read_integer(self, _kind: _Kind, _depth: int) -> int:
         number: int | None = None

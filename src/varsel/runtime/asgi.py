@@ -14,6 +14,7 @@ from hashlib import blake2b
 from time import perf_counter
 from typing import Any, Final, Protocol
 
+import msgspec
 import structlog
 
 from varsel.runtime import trace as traces
@@ -168,7 +169,7 @@ class Api:
                 call.body = await _read_body(call.headers, receive)
             return await route.bound.handler(call)
         except Problem as problem:
-            return _refusal(problem, call.trace)
+            return _refusal(problem, call.trace, endpoint.indented)
         except Unavailable as outage:
             log.warning(
                 "a dependency does not answer",
@@ -233,10 +234,12 @@ def _challenge(status: int, policy: Policy) -> bytes:
     return b'Bearer error="insufficient_scope"' + (b', scope="' + scope + b'"' if scope else b"")
 
 
-def _refusal(problem: Problem, trace: Trace) -> Reply:
+def _refusal(problem: Problem, trace: Trace, indented: bool) -> Reply:
     status, body = render(problem, trace)
     if not body:
         return Reply(status, b"", problem.headers, None)
+    if not indented:
+        body = msgspec.json.format(body, indent=-1)
     return Reply(
         status, body, problem.headers, problem.content_type if isinstance(problem, BodyProblem) else JSON
     )

@@ -97,6 +97,9 @@ class Endpoint:
     problems: tuple[int | str, ...] = ()  # statuses and NOT- codes
     deprecated: bool = False
     internal: bool = False
+    indented: bool = (
+        True  # whether refusals are laid out (1.4); the SMS and e-mail services write theirs in one line
+    )
     typed: Mapping[str, str] = field(
         default_factory=dict
     )  # path parameters with a routing constraint, e.g. {"id": "uuid"}

@@ -51,6 +51,13 @@ def pretty(value: Any) -> bytes:
     return msgspec.json.format(msgspec.json.encode(value), indent=2)
 
 
+def titled(status: int, section: str, title: str, trace: Trace) -> bytes:
+    """A plain status problem with a title of its own, in one line as the SMS and e-mail services write theirs (2.26.2)."""
+    return msgspec.json.encode(
+        {"type": _RFC + section, "title": title, "status": status, "traceId": trace.traceparent}
+    )
+
+
 def render(problem: Problem, trace: Trace) -> tuple[int, bytes]:
     """Status and body of a refusal; an empty body where the contract has none."""
     match problem:

@@ -16,7 +16,7 @@ from varsel.orders.room import OrdersRoom
 from varsel.recipients.registers import BuiltinRegisters, Registers
 from varsel.runtime.asgi import Api
 from varsel.runtime.clock import ManualClock
-from varsel.runtime.endpoints import Call, Caller, Policy
+from varsel.runtime.endpoints import ANONYMOUS, Call, Caller, Policy
 from varsel.runtime.errors import EmptyProblem
 from varsel.runtime.settings import Settings
 from varsel.store.database import Database
@@ -33,6 +33,8 @@ class Trusting:
 
     async def authorize(self, policy: Policy, call: Call) -> Caller:
         creator = call.header(b"x-creator")
+        if policy is Policy.INTERNAL:
+            return ANONYMOUS
         if creator is None:
             raise EmptyProblem(401)
         if policy is Policy.COMPOSED and call.header(b"x-composed") is None:
@@ -68,6 +70,7 @@ class World:
     clock: ManualClock
     http: httpx2.AsyncClient
     room: OrdersRoom
+    app: Any
     tables: tuple[str, ...] = field(
         default=("idempotency", "orders", "order_content", "due", "notification", "handoff")
     )
@@ -112,7 +115,8 @@ async def open_world(
         sender=sender,
         forecast=forecast,
     )
-    transport = httpx2.ASGITransport(app=checked_api(Api(room.bound, Trusting())))
+    app = checked_api(Api(room.bound, Trusting()))
+    transport = httpx2.ASGITransport(app=app)
     async with httpx2.AsyncClient(transport=transport, base_url=PUBLIC) as http:
-        yield World(database, clock, http, room)
+        yield World(database, clock, http, room, app)
     await room.close()
