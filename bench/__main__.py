@@ -17,6 +17,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from bench import client
 from bench.measured import Beside, cpu_of, memory_of
 from bench.world import World, email_order, sms_order
 
@@ -53,11 +54,13 @@ def accept_rows(world: World, seconds: int, say: Callable[[str], None]) -> list[
     world.load(order, seconds=1)
     accepted: list[dict[str, Any]] = []
     inserts: list[float] = []
+    prepared: list[float] = []
     hellos: list[dict[str, Any]] = []
     with Beside("bench.hello") as hello:
         for number in range(ROUNDS):
             say(f"accept, round {number + 1} of {ROUNDS}")
             inserts.append(world.pgbench(PGBENCH, seconds))
+            prepared.append(world.pgbench(PGBENCH, seconds, "-M", "prepared", "-j", "2"))
             accepted.append(world.load(order, seconds=seconds))
             hellos.append(world.load(order, port=hello.port, seconds=seconds))
     for result in accepted:
@@ -67,6 +70,9 @@ def accept_rows(world: World, seconds: int, say: Callable[[str], None]) -> list[
     figures = {
         "orders/s": rate,
         "pgbench/s": round(median(inserts), 1),
+        # The harder side: statements parsed once, two client threads.
+        "pgbench -M prepared -j 2": round(median(prepared), 1),
+        "ratio to that": round(rate / median(prepared), 3),
         "p50 ms": median([result["p50"] for result in accepted]),
         "generator CPU share": round(median([result["cpu"] / result["seconds"] for result in accepted]), 2),
     }
@@ -172,7 +178,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--only", help="accept, drain, latency or start")
+    parser.add_argument("--only", help="accept, client, drain, latency or start")
     parser.add_argument("--long", action="store_true", help="the long rows")
     options = parser.parse_args()
     console = Console()
@@ -192,6 +198,12 @@ def main() -> None:
         if options.only in (None, "drain"):
             rows.append(drain_row("email", count, 1000, say))
             rows.append(drain_row("sms", count, 1000, say))
+        if options.only in (None, "client"):
+            found = client.measure(say)
+            ratio = found.pop("ratio")
+            rows.append(
+                Row("SDK / bare httpx, CPU", ratio, "", f"<= {client.LIMIT}", ratio <= client.LIMIT, found)
+            )
         if options.only in (None, "latency"):
             rows += latency_row(20 if not options.long else 60, say)
     table = Table("row", "value", "limit", "", "figures")

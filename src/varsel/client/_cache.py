@@ -79,10 +79,6 @@ class TokenCache:
                 return True
         return False
 
-    def clear(self) -> None:
-        self._kept.clear()
-        self._failures.clear()
-
     def _renew(self, key: Hashable, fetch: Callable[[], Flow[Token]]) -> Flow[Token]:
         asked = self._clock.steady()
         kept = self._kept.get(key)

@@ -80,5 +80,5 @@ def _after_fork() -> None:
         flights._forget()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+# Windows has no fork, and so no such function.
+getattr(os, "register_at_fork", lambda **_: None)(after_in_child=_after_fork)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -167,8 +168,7 @@ class Sandbox:
             process.kill()
             process.wait()
             log.close()
-            if process.stdout is not None:
-                process.stdout.close()
+            _output(process).close()
             tail = Path(log.name).read_text("utf-8", "replace").splitlines()[-5:]
             if made is not None:
                 shutil.rmtree(made, ignore_errors=True)
@@ -251,8 +251,7 @@ class Sandbox:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-            if self._process.stdout is not None:
-                self._process.stdout.close()
+            _output(self._process).close()
             self._process = None
         if self._log is not None:
             self._log.close()
@@ -264,18 +263,21 @@ def _command() -> list[str]:
     return [sys.executable, "-m", "varsel.cli.main"]
 
 
+def _output(process: subprocess.Popen[str]) -> IO[str]:
+    """Its standard output, which we always pipe."""
+    assert process.stdout is not None
+    return process.stdout
+
+
 def _wait_until_ready(process: subprocess.Popen[str]) -> str:
     """Its address, from the line that it prints when it answers. What it prints afterwards is read away."""
     lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-    output = process.stdout
-    assert output is not None
+    output = _output(process)
 
     def follow() -> None:
-        try:
+        with contextlib.suppress(ValueError):  # closed by stop()
             for line in output:
                 lines.put(line)
-        except ValueError:  # closed by stop()
-            pass
         lines.put(None)
 
     threading.Thread(target=follow, name="varsel-sandbox", daemon=True).start()
