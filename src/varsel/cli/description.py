@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from varsel.delivery.routes import ENDPOINTS as DELIVERY
+from varsel.delivery.triggers import ENDPOINTS as TRIGGERS
 from varsel.orders.endpoints import ENDPOINTS as ORDERS
 from varsel.orders.internal import ENDPOINTS as INTERNAL
 from varsel.review.operations import ENDPOINTS as OPERATIONS
@@ -26,6 +27,7 @@ ROUTED: Final[tuple[Endpoint, ...]] = (
     *OPERATIONS,
     *WEBHOOKS,
     *DELIVERY,
+    *TRIGGERS,
     *SANDBOX,
 )
 #: With what stands around it.

@@ -43,6 +43,8 @@ from varsel.delivery.reports import Matcher, ReportStore, give_up
 from varsel.delivery.resolving import RegisterResolver
 from varsel.delivery.retention import Retention
 from varsel.delivery.routes import ENDPOINTS, DeliveryRoutes
+from varsel.delivery.triggers import ENDPOINTS as TRIGGERS
+from varsel.delivery.triggers import TriggerRoutes
 from varsel.delivery.webhooks import Poster, WebhookLane
 from varsel.delivery.window import Window
 from varsel.recipients.registers import Registers
@@ -76,16 +78,18 @@ class Outbound(Getter, Poster, Protocol):
 
 
 class DeliveryRoom:
-    """What the HTTP role needs of delivery: the gateway's report endpoint."""
+    """What the HTTP role needs of delivery: the endpoints of providers' reports, and triggers."""
 
-    def __init__(self, database: Database) -> None:
-        self.bound: tuple[Bound, ...] = bind(ENDPOINTS, DeliveryRoutes(ReportStore(database)))
+    def __init__(self, bound: tuple[Bound, ...]) -> None:
+        self.bound = bound
 
     @classmethod
     async def open(
-        cls, _settings: Settings, database: Database, _calendar: Calendar, _machine: Machine
+        cls, settings: Settings, database: Database, calendar: Calendar, machine: Machine
     ) -> DeliveryRoom:
-        return cls(database)
+        reports = bind(ENDPOINTS, DeliveryRoutes(ReportStore(database)))
+        triggers = bind(TRIGGERS, TriggerRoutes(settings, database, calendar, machine))
+        return cls((*reports, *triggers))
 
 
 def window_of(settings: Settings) -> Window:

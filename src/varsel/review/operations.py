@@ -1,6 +1,7 @@
 """What operators and their schedulers call: metrics, triggers, and the condition stub (docs/reference/notifications-api.md 2.19–2.24).
 
-Varsel's worker wakes by itself, so a trigger only makes it look at once; nothing depends on anybody calling them.
+Workers wake by themselves, so these triggers only make them look at once; nothing depends on anybody calling them. The two that work
+through orders are in `varsel.delivery.triggers`.
 """
 
 from __future__ import annotations
@@ -95,9 +96,6 @@ ENDPOINTS: Final = (
         problems=(401, 500),
         description="Yesterday's e-mails that reached a final result, as Parquet; headers give hash, size and number of rows.",
     ),
-    _trigger(
-        "pastdueorders", "wake_due", "Process due orders", "Makes the workers look for due orders at once."
-    ),
     _trigger("sendemail", "wake_email", "Send e-mail", "Makes the workers look for waiting e-mail at once."),
     _trigger("sendsms", "wake_sms", "Send daytime SMS", "The same as `sendsmsdaytime`."),
     _trigger(
@@ -108,12 +106,6 @@ ENDPOINTS: Final = (
     ),
     _trigger(
         "sendsmsanytime", "wake_sms_anytime", "Send SMS", "Makes the workers look for waiting SMS at once."
-    ),
-    _trigger(
-        "terminateexpirednotifications",
-        "wake_expiry",
-        "End expired notifications",
-        "Makes the workers end what is overdue at once; they look by themselves every second.",
     ),
     _trigger(
         "deleteoldstatusfeedrecords",
@@ -175,10 +167,6 @@ class Operations:
         self._database.wake(*topics)
         return Reply(200, content_type=None)
 
-    async def wake_due(self, call: Call) -> Reply:
-        # An order may be asked for a minute ahead of the clock; the worker looks again when its moment comes.
-        return self._woken("due")
-
     async def wake_email(self, call: Call) -> Reply:
         return self._woken("ready")
 
@@ -190,9 +178,6 @@ class Operations:
 
     async def wake_sms_anytime(self, call: Call) -> Reply:
         return self._woken("ready")
-
-    async def wake_expiry(self, call: Call) -> Reply:
-        return self._woken("reap")
 
     async def delete_old_feed(self, call: Call) -> Reply:
         try:

@@ -264,12 +264,10 @@ async def test_2_20_without_an_environment_it_is_unknown(database: Database) -> 
 
 
 TRIGGERS = {
-    "pastdueorders": "due",
     "sendemail": "ready",
     "sendsms": "ready",
     "sendsmsdaytime": "ready",
     "sendsmsanytime": "ready",
-    "terminateexpirednotifications": "reap",
 }
 
 

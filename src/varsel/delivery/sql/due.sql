@@ -17,6 +17,10 @@ with leased as (
 )
 update orders set state = 'Processing', state_at = $4 where id = any($1::uuid[]) and state = 'Registered';
 
+-- name: waiting_due
+-- How many orders due by $1 are in nobody's hands, counted up to $2.
+select count(*) from (select from due where owner is null and due_at <= $1 limit $2) as waiting;
+
 -- name: read_content
 -- The stored content of one order.
 select content from order_content where order_id = $1;
