@@ -10,14 +10,14 @@ from typing import Any
 
 import uvloop
 
+from varsel.runtime.endpoints import RESPOND
 from varsel.runtime.server import HttpServer
 
 
 async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
     while (await receive()).get("more_body"):
         pass
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
-    await send({"type": "http.response.body", "body": b"hello"})
+    scope["extensions"][RESPOND](200, [(b"content-length", b"5")], b"hello")
 
 
 async def main() -> None:

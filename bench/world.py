@@ -150,13 +150,13 @@ class World:
 
         return asyncio.run(ask())
 
-    def pgbench(self, script: str, seconds: int, clients: int = 32) -> float:
-        """Transactions a second of a script, prepared protocol, durable commits, on this world's own server."""
+    def pgbench(self, script: str, seconds: int, *options: str) -> float:
+        """Transactions a second of a script with 32 clients and durable commits, on this world's own server."""
         path = self.data.parent / f"{self.data.name}.sql"
         path.write_text(script)
         host = self.dsn.split("host=")[1].split("&")[0]
         done = subprocess.run(
-            [bin_dir() / "pgbench", "-n", "-M", "prepared", "-c", str(clients), "-j", "2", "-T", str(seconds), "-f", str(path),
+            [bin_dir() / "pgbench", "-n", "-c", "32", *options, "-T", str(seconds), "-f", str(path),
              "-h", unquote(host), "-U", "varsel", "varsel"],
             capture_output=True, text=True, check=False,
         )  # fmt: skip

@@ -30,6 +30,7 @@ MOST_ORDERS: Final = 200
 #: Bytes in one statement, well under what PostgreSQL takes in one message.
 MOST_BYTES: Final = 8_000_000
 #: Flushes under way at once. Measured: two make smaller groups, and 5 % fewer orders a second on two cores.
+
 LANES: Final = 1
 #: So many turns of the event loop in a row bring no further request before a statement goes.
 QUIET_TURNS: Final = 2
@@ -144,6 +145,7 @@ class Flusher:
     async def _fly(self) -> None:
         try:
             while self._waiting:
+                await self._gather()
                 group = self._take()
                 try:
                     await self._flush(group)

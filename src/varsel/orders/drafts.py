@@ -168,7 +168,7 @@ class ChainDraft:
                     resource_action=aim.resource_action,
                     dialog_id=dialog.dialog_id if dialog else None,
                     transmission_id=dialog.transmission_id if dialog else None,
-                    requested_at=reminder_time(part, send_at) if isinstance(part, Reminder) else send_at,
+                    requested_at=reminder_time(part, send_at) if type(part) is Reminder else send_at,
                     created_at=now,
                     content=encode(content),
                 )

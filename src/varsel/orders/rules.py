@@ -166,8 +166,7 @@ def _container(found: Findings, key: str, recipient: RecipientContainer | None, 
     email, sms = recipient.recipient_email, recipient.recipient_sms
     person, organization = recipient.recipient_person, recipient.recipient_organization
     identity = recipient.recipient_external_identity
-    kinds = sum(kind is not None for kind in (email, sms, person, organization, identity))
-    if kinds != 1:
+    if (email, sms, person, organization, identity).count(None) != 4:
         found.business(key, "Exactly one kind of recipient is required.")
     if email is not None:
         path = f"{key}.RecipientEmail"

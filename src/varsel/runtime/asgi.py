@@ -18,7 +18,7 @@ import msgspec
 import structlog
 
 from varsel.runtime import trace as traces
-from varsel.runtime.endpoints import ANONYMOUS, Authorizer, Bound, Call, Policy, Reply
+from varsel.runtime.endpoints import ANONYMOUS, RESPOND, Authorizer, Bound, Call, Policy, Reply
 from varsel.runtime.errors import BodyProblem, EmptyProblem, PlainProblem, Problem, Unavailable
 from varsel.runtime.problems import render
 from varsel.runtime.routing import Route, RouteTable, media_type_allowed
@@ -153,7 +153,7 @@ class Api:
                 trace=trace.trace_id,
             )
         route.observe(reply.status, perf_counter() - began, len(call.body), len(reply.body))
-        await _send(send, reply)
+        await _send(scope, send, reply)
 
     async def _answer(self, route: Route, call: Call, undeclared: bool, receive: Receive) -> Reply:
         endpoint = route.bound.endpoint
@@ -278,7 +278,7 @@ async def _gone(receive: Receive) -> None:
         pass
 
 
-async def _send(send: Send, reply: Reply) -> None:
+async def _send(scope: Scope, send: Send, reply: Reply) -> None:
     body = reply.body
     status = reply.status
     if status in (204, 304):
@@ -287,6 +287,9 @@ async def _send(send: Send, reply: Reply) -> None:
         headers = [(_TYPE, reply.content_type), (_LENGTH, b"%d" % len(body)), *reply.headers]
     else:
         headers = [(_LENGTH, b"%d" % len(body)), *reply.headers]
+    extensions = scope.get("extensions")
+    if extensions is not None and RESPOND in extensions and extensions[RESPOND](status, headers, body):
+        return
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 

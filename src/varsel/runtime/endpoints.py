@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from varsel.runtime.trace import Trace
+
+#: The ASGI extension by which our server takes a whole response at once: `respond(status, headers, body)` answers whether it did.
+RESPOND: Final = "varsel.respond"
 
 
 class Policy(StrEnum):

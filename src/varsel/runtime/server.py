@@ -16,6 +16,7 @@ import socket
 from collections.abc import Callable, Iterable, Sequence
 from email.utils import formatdate
 from typing import Any, Final, cast
+from urllib.parse import unquote
 
 import httptools
 import structlog
@@ -28,6 +29,7 @@ from uvicorn.protocols.http.httptools_impl import (
 from uvicorn.server import ServerState
 
 from varsel.runtime.clock import Machine, SystemMachine
+from varsel.runtime.endpoints import RESPOND
 from varsel.runtime.errors import OperatorError
 
 log = structlog.get_logger("varsel.http")
@@ -94,44 +96,43 @@ class Limits:
         self.linger_seconds = linger_seconds
 
 
-class _Joined:
-    """A transport that lets a response's head leave together with what follows in the same turn of the loop.
+class Cycle(RequestResponseCycle):
+    """One request and its response. `respond` is what ASGI lacks: a whole response at once."""
 
-    uvicorn writes head and body apart, and each write is a system call: a seventh of what a short answer costs.
-    """
+    def respond(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> bool:
+        """Write a complete response; False when it has to go by `send` instead.
 
-    __slots__ = ("_held", "_loop", "_transport")
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
-        self._loop = loop
-        self._held = b""
-
-    def write(self, data: bytes) -> None:
-        if self._held:
-            data, self._held = self._held + data, b""
-            self._transport.write(data)
-        elif data.startswith(b"HTTP/1.1 2") and data.endswith(b"\r\n\r\n"):
-            self._held = data
-            self._loop.call_soon(self.flush)
-        else:
-            self._transport.write(data)
-
-    def flush(self) -> None:
-        if self._held:
-            held, self._held = self._held, b""
-            self._transport.write(held)
-
-    def close(self) -> None:
-        self.flush()
-        self._transport.close()
-
-    def write_eof(self) -> None:
-        self.flush()
-        self._transport.write_eof()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
+        ASGI has head and body written apart, and each write is a system call: a seventh of what a short answer costs. `headers`
+        hold the length of the body, names in lower case.
+        """
+        if self.disconnected:
+            return True
+        if self.flow.write_paused or self.response_started:
+            return False
+        parts = [STATUS_LINE[status]]
+        lines = 2
+        closing = not self.keep_alive
+        for name, value in (*self.default_headers, *headers):
+            parts += (name, b": ", value, b"\r\n")
+            lines += 1
+            if name == b"connection" and value == b"close":
+                self.keep_alive = closing = False
+        if closing:
+            parts.append(b"connection: close\r\n")
+            lines += 1
+        parts.append(b"\r\n")
+        head = b"".join(parts)
+        if head.count(b"\n") != lines or head.count(b"\r") != lines:
+            raise RuntimeError("a header of this response holds a line break")
+        self.response_started = True
+        self.waiting_for_100_continue = False
+        self.transport.write(head + body if body and self.scope["method"] != "HEAD" else head)
+        self.response_complete = True
+        self.message_event.set()
+        if not self.keep_alive:
+            self.transport.close()
+        self.on_response()
+        return True
 
 
 class Connection(HttpToolsProtocol):
@@ -156,7 +157,7 @@ class Connection(HttpToolsProtocol):
         self._forgotten = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(cast("asyncio.Transport", _Joined(transport, self.loop)))
+        super().connection_made(transport)
         self._since = self._state.loop_time()
         if self._state.stopping:
             transport.close()
@@ -198,9 +199,37 @@ class Connection(HttpToolsProtocol):
             size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
             if size > self._state.limits.head_bytes:
                 raise _HeadTooLongError
-        super().on_headers_complete()
-        if self._state.stopping:
-            self.cycle.keep_alive = False
+        version = self.parser.get_http_version()
+        address = httptools.parse_url(self.url)
+        raw_path: bytes = address.path
+        path = raw_path.decode("ascii")
+        scope = self.scope
+        scope["method"] = self.parser.get_method().decode("ascii")
+        scope["http_version"] = version
+        scope["path"] = unquote(path) if "%" in path else path
+        scope["raw_path"] = raw_path
+        scope["query_string"] = address.query or b""
+        before = self._current()
+        self.cycle = cycle = Cycle(
+            scope=scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=version != "1.0" and self.parser.should_keep_alive() and not self._state.stopping,
+            on_response=self.on_response_complete,
+        )
+        scope["extensions"] = cast("dict[str, Any]", {RESPOND: cycle.respond})
+        if before is None or before.response_complete:
+            self._start_asgi_task(cycle, self.app)
+        else:
+            # It waits for the answers of those before it.
+            self.flow.pause_reading()
+            self.pipeline.appendleft((cycle, self.app))
 
     def on_body(self, body: bytes) -> None:
         self._since = self._state.loop_time()
