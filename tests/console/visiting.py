@@ -1,4 +1,4 @@
-"""Identity and console together over HTTP in memory, with people who log in as in a browser."""
+"""Identity and console together, in memory or listening, with people who log in as in a browser."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from typing import Any, Self
 import httpx2
 
 from tests.support.identity import BASE, World, close_world, jwk, open_world, rsa_key, uint64
+from tests.support.running import Wire
 from varsel.console.room import ConsoleRoom, Portal
 from varsel.identity.registry import add_member, add_person
 from varsel.runtime.clock import ManualClock
+from varsel.runtime.server import HttpServer, bind
 from varsel.store.database import Database
 
 #: Synthetic people (month + 80), both check digits right.
@@ -34,6 +36,14 @@ class Site:
     world: World
     app: Any
     base: str
+    server: HttpServer | None = None
+
+    @property
+    def transport(self) -> httpx2.AsyncBaseTransport:
+        """Over TCP where this site listens, else in memory."""
+        if self.server is not None:
+            return Wire(self.server.ports[0])
+        return httpx2.ASGITransport(app=self.app, raise_app_exceptions=False)
 
     @property
     def clock(self) -> ManualClock:
@@ -55,7 +65,7 @@ class Browser:
     def __init__(self, site: Site, language: str) -> None:
         self.site = site
         self.http = httpx2.AsyncClient(
-            transport=httpx2.ASGITransport(app=site.app, raise_app_exceptions=False),
+            transport=site.transport,
             base_url=site.base,
             headers={"accept-language": language},
             follow_redirects=True,
@@ -109,7 +119,10 @@ def private_key(kid: str = "acme-2026-07") -> dict[str, Any]:
     return public_key(kid) | {name: uint64(value) for name, value in (names | {"qi": numbers.iqmp}).items()}
 
 
-async def open_site(database: Database, folder: Path, *, sandbox: bool = True, **settings: Any) -> Site:
+async def open_site(
+    database: Database, folder: Path, *, sandbox: bool = True, listens: bool = False, **settings: Any
+) -> Site:
+    """`listens` puts it behind the real server on a loopback port."""
     base = settings.setdefault("public_url", BASE)
     world = await open_world(database, folder, sandbox=sandbox, **settings)
     portal = Portal(world.room, database, world.clock, world.master_key)
@@ -119,8 +132,14 @@ async def open_site(database: Database, folder: Path, *, sandbox: bool = True, *
         chosen = console.app if scope["path"].startswith("/console") else world.room.app
         await chosen(scope, receive, send)
 
-    return Site(world, app, base)
+    if not listens:
+        return Site(world, app, base)
+    server = HttpServer(app, [bind("127.0.0.1", 0)], stop_seconds=1.0, machine=world.clock)
+    await server.start()
+    return Site(world, app, base, server)
 
 
 async def close_site(site: Site) -> None:
+    if site.server is not None:
+        await site.server.stop()
     await close_world(site.world)

@@ -1,4 +1,4 @@
-"""A running identity room, the API's router in front of its authorizer, and forged tokens."""
+"""A running Varsel per test, for attacks that spoil it; `tests.security.shared` has the one for all others."""
 
 from __future__ import annotations
 
@@ -7,25 +7,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.identity import Endpoints, World, close_world, open_world
+from tests.security.shared import KEYS, shared_world
+from tests.support.running import Endpoints, RunningWorld, close_running, open_running
 from varsel.store.database import Database
 
+__all__ = ["shared_world"]
+
 
 @pytest.fixture
-async def world(database: Database, tmp_path: Path) -> AsyncIterator[World]:
-    opened = await open_world(
-        database,
-        tmp_path,
-        metrics_api_key="right-key",
-        sms_report_user="gateway",
-        sms_report_password="secret",
-    )
+async def world(database: Database, tmp_path: Path) -> AsyncIterator[RunningWorld]:
+    opened = await open_running(database, tmp_path, **KEYS)
     yield opened
-    await close_world(opened)
+    await close_running(opened)
 
 
 @pytest.fixture
-async def api(world: World) -> AsyncIterator[Endpoints]:
+async def api(world: RunningWorld) -> AsyncIterator[Endpoints]:
     endpoints = Endpoints(world)
     yield endpoints
     await endpoints.http.aclose()

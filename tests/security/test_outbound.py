@@ -88,7 +88,7 @@ SPELLINGS = [
 
 
 @pytest.mark.parametrize("host", SPELLINGS)
-def test_row_79_no_spelling_of_an_inner_address_is_a_target_in_production(host):
+def test_079_no_spelling_of_an_inner_address_is_a_target_in_production(host):
     for port in ("", ":8443"):
         with pytest.raises(ForbiddenAddress):
             target_of(f"https://{host}{port}/", sandbox=False)
@@ -130,7 +130,7 @@ def test_row_79_no_spelling_of_an_inner_address_is_a_target_in_production(host):
         "https://[v1.x]/",
     ],
 )
-def test_row_79_urls_that_are_no_target(url):
+def test_079_urls_that_are_no_target(url):
     with pytest.raises(ForbiddenAddress):
         target_of(url, sandbox=False)
 
@@ -358,14 +358,14 @@ async def test_the_certificate_must_carry_the_name(client, authority):
         ["not-an-address"],
     ],
 )
-async def test_row_79_a_name_that_points_inside_is_never_connected(client, addresses):
+async def test_079_a_name_that_points_inside_is_never_connected(client, addresses):
     guarded = client(sandbox=False, resolver=Names(rebind_example=[addresses]))
     with pytest.raises(ForbiddenAddress) as caught:
         await guarded.get("https://rebind.example/?sig=secret")
     assert "secret" not in str(caught.value)
 
 
-async def test_row_79_rebinding_between_check_and_connection_has_no_gap(client, authority):
+async def test_079_rebinding_between_check_and_connection_has_no_gap(client, authority):
     """One question per connection: the second answer, which points inside, is never connected to."""
     server, trusted = authority
     names = Names(good_example=[["127.0.0.1"], ["127.0.0.2"]])
@@ -379,7 +379,7 @@ async def test_row_79_rebinding_between_check_and_connection_has_no_gap(client, 
         assert (names.asked, world.connections) == (["good.example"] * 2, 1)
 
 
-async def test_row_79_redirects_are_answers_unless_asked_for(client):
+async def test_079_redirects_are_answers_unless_asked_for(client):
     async with Outside(said("302 Found", "Location: http://169.254.169.254/")) as world:
         got = await client().get(f"http://127.0.0.1:{world.port}/")
     assert (got.status, got.headers["location"]) == (302, "http://169.254.169.254/")
@@ -395,14 +395,14 @@ async def test_row_79_redirects_are_answers_unless_asked_for(client):
         "http://u:p@localhost/",
     ],
 )
-async def test_row_79_a_redirect_to_a_forbidden_place_ends_there(client, location):
+async def test_079_a_redirect_to_a_forbidden_place_ends_there(client, location):
     async with Outside(said("302 Found", f"Location: {location}")) as world:
         with pytest.raises(ForbiddenAddress):
             await client().get(f"http://127.0.0.1:{world.port}/", redirects=3)
     assert world.connections == 1
 
 
-async def test_row_80_the_token_does_not_follow_a_redirect_elsewhere(client):
+async def test_080_the_token_does_not_follow_a_redirect_elsewhere(client):
     async with Outside(said(body=b"there")) as there:
         async with Outside(
             said("307 Temporary Redirect", f"Location: http://localhost:{there.port}/x")
@@ -438,7 +438,7 @@ async def test_a_post_becomes_a_get_after_303_and_keeps_its_body_after_307(clien
         assert (head.split(b" ")[0], sent) == (method, body)
 
 
-async def test_row_80_a_token_goes_to_tls_and_to_this_machine_only(client):
+async def test_080_a_token_goes_to_tls_and_to_this_machine_only(client):
     names = Names(plain_example=[["127.0.0.1"]], localhost=[["127.0.0.1"]])
     async with Outside(said()) as world:
         guarded = client(resolver=names)
@@ -447,7 +447,7 @@ async def test_row_80_a_token_goes_to_tls_and_to_this_machine_only(client):
     assert [b"eyJtoken" in request for request in world.requests] == [False, True, True]
 
 
-async def test_row_79_proxies_of_the_environment_do_not_count(client, monkeypatch):
+async def test_079_proxies_of_the_environment_do_not_count(client, monkeypatch):
     async with Outside(said(body=b"direct")) as world, Outside(said(body=b"proxy")) as proxy:
         for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy"):
             monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")

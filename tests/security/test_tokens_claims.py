@@ -8,26 +8,18 @@ from typing import Any
 import pytest
 
 from tests.security.forging import knock, refused, right_claims, right_key, with_claims
-from tests.security.shared import api, shared_world, world
-from tests.support.identity import (
-    BASE,
-    CREATE_SCOPE,
-    Endpoints,
-    World,
-    close_world,
-    compact,
-    open_world,
-    payload_of,
-)
+from tests.security.shared import api, world
+from tests.support.identity import BASE, CREATE_SCOPE, compact, payload_of
+from tests.support.running import Endpoints, RunningWorld, close_running, open_running
 
-__all__ = ["api", "shared_world", "world"]
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+__all__ = ["api", "world"]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 DOORS = ("M", "X", "N")
 every_door = pytest.mark.parametrize("door", DOORS)
 
 
-def claim(world: World, name: str, value: Any, **others: Any) -> dict[str, Any]:
+def claim(world: RunningWorld, name: str, value: Any, **others: Any) -> dict[str, Any]:
     """Changes to claims; a number with a sign in front is relative to now."""
     changes = {name: value} | others
     return {
@@ -38,7 +30,9 @@ def claim(world: World, name: str, value: Any, **others: Any) -> dict[str, Any]:
 
 @every_door
 @pytest.mark.parametrize("late", [1, 9])
-async def test_022_expired_within_the_skew_passes(world: World, api: Endpoints, door: str, late: int) -> None:
+async def test_022_expired_within_the_skew_passes(
+    world: RunningWorld, api: Endpoints, door: str, late: int
+) -> None:
     key, header = right_key(world, door)
     claims = right_claims(world, door) | {"iat": world.now - 9, "exp": world.now - late}
     assert await knock(world, api, door, compact(header, claims, key))
@@ -50,7 +44,7 @@ async def test_022_expired_within_the_skew_passes(world: World, api: Endpoints, 
     ["-11", ..., "tomorrow", -5, 1784110000.5, True, None, 10**15, "+99999999"],
     ids=["11s", "missing", "text", "negative", "float", "boolean", "null", "milliseconds", "far"],
 )
-async def test_022_expiry(world: World, api: Endpoints, door: str, exp: Any) -> None:
+async def test_022_expiry(world: RunningWorld, api: Endpoints, door: str, exp: Any) -> None:
     changes = claim(world, "exp", exp)
     if exp == "-11":
         changes["iat"] = world.now - 20
@@ -58,30 +52,30 @@ async def test_022_expiry(world: World, api: Endpoints, door: str, exp: Any) -> 
 
 
 @pytest.mark.parametrize("shift", [9, -9])
-async def test_023_clock_within_the_window_passes(world: World, api: Endpoints, shift: int) -> None:
+async def test_023_clock_within_the_window_passes(world: RunningWorld, api: Endpoints, shift: int) -> None:
     assert await knock(world, api, "M", world.grant(iat=world.now + shift, exp=world.now + shift + 60))
 
 
 @pytest.mark.parametrize(
     "iat", ["+11", "-11", ..., "now", None, 1.5], ids=["ahead", "behind", "missing", "text", "null", "float"]
 )
-async def test_023_clock_beyond_the_window(world: World, api: Endpoints, iat: Any) -> None:
+async def test_023_clock_beyond_the_window(world: RunningWorld, api: Endpoints, iat: Any) -> None:
     await refused(world, api, "M", with_claims(**claim(world, "iat", iat)))
 
 
 @pytest.mark.parametrize("door", ["X", "N"])
-async def test_023_tokens_from_the_future(world: World, api: Endpoints, door: str) -> None:
+async def test_023_tokens_from_the_future(world: RunningWorld, api: Endpoints, door: str) -> None:
     await refused(world, api, door, with_claims(iat=world.now + 11))
 
 
-async def test_024_lifetime(world: World, api: Endpoints) -> None:
+async def test_024_lifetime(world: RunningWorld, api: Endpoints) -> None:
     assert await knock(world, api, "M", world.grant(exp=world.now + 120))
     await refused(world, api, "M", with_claims(exp=world.now + 121))
     await refused(world, api, "M", with_claims(iat=world.now + 5, exp=world.now + 4))
 
 
 @every_door
-async def test_025_not_yet(world: World, api: Endpoints, door: str) -> None:
+async def test_025_not_yet(world: RunningWorld, api: Endpoints, door: str) -> None:
     await refused(world, api, door, with_claims(nbf=world.now + 60))
     key, header = right_key(world, door)
     claims = right_claims(world, door) | {"nbf": world.now + 9}
@@ -117,11 +111,11 @@ async def test_025_not_yet(world: World, api: Endpoints, door: str) -> None:
         "nested",
     ],
 )
-async def test_026_audience(world: World, api: Endpoints, aud: Any) -> None:
+async def test_026_audience(world: RunningWorld, api: Endpoints, aud: Any) -> None:
     await refused(world, api, "M", with_claims(aud=aud))
 
 
-async def test_026_one_element_passes(world: World, api: Endpoints) -> None:
+async def test_026_one_element_passes(world: RunningWorld, api: Endpoints) -> None:
     assert await knock(world, api, "M", world.grant(aud=[world.issuer]))
 
 
@@ -141,17 +135,17 @@ async def test_026_one_element_passes(world: World, api: Endpoints) -> None:
     ],
     ids=["scheme", "empty", "evil", "prefix", "suffix", "tail", "environment", "array", "missing"],
 )
-async def test_027_issuer(world: World, api: Endpoints, door: str, change: Any) -> None:
+async def test_027_issuer(world: RunningWorld, api: Endpoints, door: str, change: Any) -> None:
     await refused(world, api, door, with_claims(iss=change(right_claims(world, door)["iss"])))
 
 
-async def test_028_issuer_of_another_environment_with_this_key(world: World, api: Endpoints) -> None:
+async def test_028_issuer_of_another_environment_with_this_key(world: RunningWorld, api: Endpoints) -> None:
     await refused(
         world, api, "N", with_claims(iss="https://platform.tt02.altinn.no/authentication/api/v1/openid/")
     )
 
 
-async def test_029_tokens_at_the_wrong_door(world: World, api: Endpoints) -> None:
+async def test_029_tokens_at_the_wrong_door(world: RunningWorld, api: Endpoints) -> None:
     maskinporten = await world.maskinporten_token()
     altinn = (await world.exchange(maskinporten)).text
     assert await api.status(maskinporten) == 401
@@ -161,7 +155,7 @@ async def test_029_tokens_at_the_wrong_door(world: World, api: Endpoints) -> Non
     assert api.let_in == []
 
 
-async def test_030_a_grant_is_used_once(world: World) -> None:
+async def test_030_a_grant_is_used_once(world: RunningWorld) -> None:
     grant = world.grant(jti="one")
     assert (await world.token_request(grant)).status_code == 200
     again = await world.token_request(grant)
@@ -171,34 +165,34 @@ async def test_030_a_grant_is_used_once(world: World) -> None:
     assert (await world.token_request(world.grant(jti="one", iss=other, key="other"))).status_code == 200
 
 
-async def test_030_of_fifty_at_once_one_wins_over_two_processes(world: World) -> None:
+async def test_030_of_fifty_at_once_one_wins_over_two_processes(world: RunningWorld) -> None:
     # Two rooms on one database are what two processes are: nothing but the database is shared.
-    second = await open_world(world.database, world.folder)
+    second = await open_running(world.database, world.folder)
     second.client_id = world.client_id
     grant = world.grant()
     answers = await asyncio.gather(
         *((world, second)[number % 2].token_request(grant) for number in range(50))
     )
     assert sorted(answer.status_code for answer in answers) == [200] + [400] * 49
-    await close_world(second)
+    await close_running(second)
 
 
-async def test_030_after_a_restart(world: World) -> None:
+async def test_030_after_a_restart(world: RunningWorld) -> None:
     grant = world.grant()
     assert (await world.token_request(grant)).status_code == 200
-    second = await open_world(world.database, world.folder)
+    second = await open_running(world.database, world.folder)
     assert (await second.token_request(grant)).json()["error_uri"].endswith("MP-012")
-    await close_world(second)
+    await close_running(second)
 
 
-async def test_031_grant_without_jti(world: World) -> None:
-    lenient = await open_world(world.database, world.folder, require_jti=False)
+async def test_031_grant_without_jti(world: RunningWorld) -> None:
+    lenient = await open_running(world.database, world.folder, require_jti=False)
     refused_ = await world.token_request(world.grant(jti=None))
     assert refused_.status_code == 400 and refused_.json()["error_uri"].endswith("MP-011")
     grant = lenient.grant(jti=None)
     assert (await lenient.token_request(grant)).status_code == 200
     assert (await lenient.token_request(grant)).json()["error_uri"].endswith("MP-012")
-    await close_world(lenient)
+    await close_running(lenient)
 
 
 @pytest.mark.parametrize(
@@ -215,7 +209,9 @@ async def test_031_grant_without_jti(world: World) -> None:
     ],
     ids=["own", "undelegated", "unknown", "prefixed", "number", "short", "both", "no-such-sub-client"],
 )
-async def test_032_consumer(world: World, changes: dict[str, Any], status: int, code: str | None) -> None:
+async def test_032_consumer(
+    world: RunningWorld, changes: dict[str, Any], status: int, code: str | None
+) -> None:
     answer = await world.token_request(world.grant(**changes))
     assert answer.status_code == status
     assert answer.json().get("error_uri", "").removeprefix(BASE + "/maskinporten/errors/") == (code or "")
@@ -257,18 +253,20 @@ _ACTOR = "iso6523-actorid-upis"
         "missing",
     ],
 )
-async def test_033_consumer_of_the_incoming_token(world: World, api: Endpoints, consumer: Any) -> None:
+async def test_033_consumer_of_the_incoming_token(world: RunningWorld, api: Endpoints, consumer: Any) -> None:
     await refused(world, api, "X", with_claims(consumer=consumer))
 
 
 @pytest.mark.parametrize("pid", ["1784901232", "17849012abc", "17849012321", 17849012320, None], ids=str)
-async def test_034_pid(world: World, api: Endpoints, pid: Any) -> None:
+async def test_034_pid(world: RunningWorld, api: Endpoints, pid: Any) -> None:
     await refused(world, api, "M", with_claims(pid=pid))
     token = await world.maskinporten_token(pid="17849012320")
     assert payload_of(token)["pid"] == "17849012320"
 
 
-async def test_034_a_pid_in_a_machine_token_makes_nobody_that_person(world: World, api: Endpoints) -> None:
+async def test_034_a_pid_in_a_machine_token_makes_nobody_that_person(
+    world: RunningWorld, api: Endpoints
+) -> None:
     token = (await world.exchange(await world.maskinporten_token(pid="17849012320"))).text
     answer = await api.http.get(
         "/notifications/api/v1/future/enduser/log", headers={"Authorization": f"Bearer {token}"}
@@ -291,14 +289,14 @@ async def test_034_a_pid_in_a_machine_token_makes_nobody_that_person(world: Worl
     ],
     ids=["words", "javascript", "hundred", "empty", "number", "object", "relative", "user", "null"],
 )
-async def test_035_resource(world: World, api: Endpoints, resource: Any) -> None:
+async def test_035_resource(world: RunningWorld, api: Endpoints, resource: Any) -> None:
     await refused(world, api, "M", with_claims(resource=resource))
 
 
 @pytest.mark.parametrize(
     "resource", ["https://api.example.org/", ["https://api.example.org/", "urn:api:x"]], ids=["text", "array"]
 )
-async def test_035_resource_becomes_the_audience(world: World, resource: Any) -> None:
+async def test_035_resource_becomes_the_audience(world: RunningWorld, resource: Any) -> None:
     assert payload_of(await world.maskinporten_token(resource=resource))["aud"] == resource
 
 
@@ -335,28 +333,28 @@ _USER: dict[str, Any] = {"type": "urn:altinn:systemuser", "systemuser_org": _OWN
         "text",
     ],
 )
-async def test_036_authorization_details(world: World, details: Any, code: str) -> None:
+async def test_036_authorization_details(world: RunningWorld, details: Any, code: str) -> None:
     answer = await world.token_request(world.grant(authorization_details=details))
     assert answer.status_code == 400 and answer.json()["error_uri"].endswith(code)
 
 
-async def test_036_a_system_user_comes_back(world: World) -> None:
+async def test_036_a_system_user_comes_back(world: RunningWorld) -> None:
     token = await world.maskinporten_token(authorization_details=[_USER | {"externalRef": "branch-7"}])
     entry = payload_of(token)["authorization_details"][0]
     assert len(entry["systemuser_id"]) == 1 and entry["externalRef"] == "branch-7" and entry["system_id"]
     assert payload_of((await world.exchange(token)).text)["authorization_details"] == [entry]
 
 
-async def test_037_unknown_claims(world: World) -> None:
+async def test_037_unknown_claims(world: RunningWorld) -> None:
     assert (await world.token_request(world.grant(unknown="x", sub=world.client_id))).status_code == 200
     assert (await world.token_request(world.grant(sub="other"))).status_code == 400
-    strict = await open_world(world.database, world.folder, strict_grants=True)
+    strict = await open_running(world.database, world.folder, strict_grants=True)
     assert (await strict.token_request(strict.grant(unknown="x"))).json()["error_uri"].endswith("MP-011")
     assert (await strict.token_request(strict.grant())).status_code == 200
-    await close_world(strict)
+    await close_running(strict)
 
 
-async def test_038_planted_claims_are_dropped(world: World) -> None:
+async def test_038_planted_claims_are_dropped(world: RunningWorld) -> None:
     key, header = right_key(world, "X")
     planted = {
         "urn:altinn:org": "skd",

@@ -10,17 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.identity import (
-    CREATE_SCOPE,
-    Endpoints,
-    World,
-    close_world,
-    compact,
-    jwk,
-    open_world,
-    rsa_key,
-)
+from tests.support.identity import CREATE_SCOPE, compact, jwk, rsa_key
 from tests.support.polling import until
+from tests.support.running import Endpoints, RunningWorld, close_running, open_running
 from varsel.runtime.errors import SettingsError
 from varsel.runtime.outbound import Fetched, ForbiddenAddress, OutboundError
 from varsel.store.database import Database
@@ -61,14 +53,14 @@ class Internet:
         self.put(issuer + "keys", {"keys": [jwk(rsa_key(name), kid, alg=None) for kid, name in keys]})
 
 
-async def open_mode(database: Database, folder: Path, internet: Internet, mode: str) -> World:
+async def open_mode(database: Database, folder: Path, internet: Internet, mode: str) -> RunningWorld:
     names = {"external": {"maskinporten_issuer": MASKINPORTEN}, "altinn": {"altinn_issuer": ALTINN}}
-    return await open_world(
+    return await open_running(
         database, folder, sandbox=False, outbound=internet, identity_mode=mode, **names[mode]
     )
 
 
-def incoming(world: World, key: str = "issuer", kid: str = "i1", **changes: Any) -> str:
+def incoming(world: RunningWorld, key: str = "issuer", kid: str = "i1", **changes: Any) -> str:
     claims = {
         "iss": MASKINPORTEN,
         "scope": CREATE_SCOPE,
@@ -80,7 +72,7 @@ def incoming(world: World, key: str = "issuer", kid: str = "i1", **changes: Any)
     return compact({"alg": "RS256", "kid": kid}, claims | changes, rsa_key(key))
 
 
-def altinn(world: World, **changes: Any) -> str:
+def altinn(world: RunningWorld, **changes: Any) -> str:
     return incoming(world, **({"iss": ALTINN, "urn:altinn:org": "digdir"} | changes))
 
 
@@ -98,7 +90,7 @@ async def test_mode_external_trusts_that_issuer_and_no_other(database: Database,
         assert (await world.exchange(token)).status_code == 401
     # Our own Maskinporten does not exist in this mode.
     assert (await world.http.get("/maskinporten/jwk")).status_code == 404
-    await close_world(world)
+    await close_running(world)
 
 
 async def test_mode_altinn_trusts_altinn_tokens(database: Database, tmp_path: Path) -> None:
@@ -106,12 +98,12 @@ async def test_mode_altinn_trusts_altinn_tokens(database: Database, tmp_path: Pa
     internet.publish(ALTINN, ("i1", "issuer"))
     world = await open_mode(database, tmp_path, internet, "altinn")
     api = Endpoints(world)
-    assert await api.status(altinn(world)) == 200
+    assert await api.status(altinn(world)) == 201
     assert await api.status(altinn(world, key="attacker")) == 401
     assert await api.status(altinn(world, iss=MASKINPORTEN)) == 401
     assert (await world.exchange(incoming(world))).status_code == 401
     await api.http.aclose()
-    await close_world(world)
+    await close_running(world)
 
 
 async def test_keys_in_standard_base64_are_read(database: Database, tmp_path: Path) -> None:
@@ -122,9 +114,9 @@ async def test_keys_in_standard_base64_are_read(database: Database, tmp_path: Pa
     internet.put(ALTINN + "keys", {"keys": [key | flat]})
     world = await open_mode(database, tmp_path, internet, "altinn")
     api = Endpoints(world)
-    assert await api.status(altinn(world)) == 200
+    assert await api.status(altinn(world)) == 201
     await api.http.aclose()
-    await close_world(world)
+    await close_running(world)
 
 
 async def test_019_random_kids_cause_one_fetch_a_minute(database: Database, tmp_path: Path) -> None:
@@ -132,7 +124,7 @@ async def test_019_random_kids_cause_one_fetch_a_minute(database: Database, tmp_
     internet.publish(ALTINN, ("i1", "issuer"))
     world = await open_mode(database, tmp_path, internet, "altinn")
     api = Endpoints(world)
-    assert await api.status(altinn(world)) == 200
+    assert await api.status(altinn(world)) == 201
     for number in range(300):
         assert await api.status(altinn(world, kid=f"random-{number}")) == 401
     assert internet.asked.count(ALTINN + "keys") == 1
@@ -141,7 +133,7 @@ async def test_019_random_kids_cause_one_fetch_a_minute(database: Database, tmp_
         assert await api.status(altinn(world, kid=f"more-{number}")) == 401
     assert internet.asked.count(ALTINN + "keys") == 2
     await api.http.aclose()
-    await close_world(world)
+    await close_running(world)
 
 
 _HUGE = OutboundError()
@@ -168,11 +160,11 @@ async def test_020_bad_answers_of_a_keys_endpoint(
     internet.publish(ALTINN, ("i1", "issuer"))
     world = await open_mode(database, tmp_path, internet, "altinn")
     api = Endpoints(world)
-    assert await api.status(altinn(world)) == 200
+    assert await api.status(altinn(world)) == 201
     internet.answers[ALTINN + "keys"] = answer
     world.clock.advance(timedelta(hours=25))
     # The keys are a day old and cannot be had again: the known ones go on counting, an unknown one is not "invalid".
-    assert await api.status(altinn(world)) == 200
+    assert await api.status(altinn(world)) == 201
     await until(lambda: internet.asked.count(ALTINN + "keys") == 2)
     world.clock.advance(timedelta(seconds=61))
     unknown = await api.order({"Authorization": f"Bearer {altinn(world, kid='i2')}"})
@@ -181,16 +173,16 @@ async def test_020_bad_answers_of_a_keys_endpoint(
     second = await open_mode(database, tmp_path, internet, "altinn")
     second.clock.advance(timedelta(hours=26))
     again = Endpoints(second)
-    assert await again.status(altinn(second)) == 200
+    assert await again.status(altinn(second)) == 201
     # The issuer is back, with a new key: taken without a restart, and what was withdrawn counts no more.
     internet.publish(ALTINN, ("i2", "newer"))
     world.clock.advance(timedelta(seconds=61))
-    assert await api.status(altinn(world, key="newer", kid="i2")) == 200
+    assert await api.status(altinn(world, key="newer", kid="i2")) == 201
     assert await api.status(altinn(world)) == 401
     for one in (api, again):
         await one.http.aclose()
-    await close_world(second)
-    await close_world(world)
+    await close_running(second)
+    await close_running(world)
 
 
 async def test_020_metadata_of_another_issuer(database: Database, tmp_path: Path) -> None:
@@ -205,10 +197,10 @@ async def test_020_metadata_of_another_issuer(database: Database, tmp_path: Path
     assert await api.status(altinn(world)) in {401, 503}
     assert ALTINN + "keys" not in internet.asked
     await api.http.aclose()
-    await close_world(world)
+    await close_running(world)
 
 
 async def test_a_mode_without_its_issuer_refuses_to_start(database: Database, tmp_path: Path) -> None:
     for mode in ("external", "altinn"):
         with pytest.raises(SettingsError):
-            await open_world(database, tmp_path, sandbox=False, identity_mode=mode)
+            await open_running(database, tmp_path, sandbox=False, identity_mode=mode)

@@ -1,16 +1,18 @@
-"""Attacks on registered and on signing keys: docs/reference/identity.md 10.1, lines 16 to 18 and 21, each by its number."""
+"""Attacks on registered keys: docs/reference/identity.md 10.1, lines 16 and 17, each by its number."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from tests.security.forging import knock, right_claims, right_key
-from tests.support.identity import Endpoints, World, b64, compact, jwk, rsa_key, self_service, uint64
+from tests.security.shared import world
+from tests.support.identity import b64, jwk, rsa_key, self_service, uint64
+from tests.support.running import RunningWorld
+
+__all__ = ["world"]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 def _broken(**members: Any) -> dict[str, Any]:
@@ -35,7 +37,9 @@ def _numbers(bits: int = 2048) -> int:
     ],
     ids=["1024", "e1", "e3", "even", "leading-zero", "padded", "small-factor", "too-long"],
 )
-async def test_016_weak_keys_are_not_registered(world: World, make: Callable[[], dict[str, Any]]) -> None:
+async def test_016_weak_keys_are_not_registered(
+    world: RunningWorld, make: Callable[[], dict[str, Any]]
+) -> None:
     call = await self_service(world)
     path = f"/clients/{world.client_id}/jwks"
     answer = await call("POST", path, {"keys": [make()]})
@@ -43,7 +47,7 @@ async def test_016_weak_keys_are_not_registered(world: World, make: Callable[[],
     assert [key["kid"] for key in (await call("GET", path)).json()["keys"]] == ["k1"]
 
 
-async def test_016_a_prime_shared_with_another_key(world: World) -> None:
+async def test_016_a_prime_shared_with_another_key(world: RunningWorld) -> None:
     call = await self_service(world)
     prime = rsa_key().private_numbers().p
     other = rsa_key("second").private_numbers().q
@@ -95,7 +99,7 @@ async def test_016_a_prime_shared_with_another_key(world: World) -> None:
         "text",
     ],
 )
-async def test_017_keys_that_may_not_be_registered(world: World, entry: Callable[[int], Any]) -> None:
+async def test_017_keys_that_may_not_be_registered(world: RunningWorld, entry: Callable[[int], Any]) -> None:
     call = await self_service(world)
     path = f"/clients/{world.client_id}/jwks"
     answer = await call("POST", path, {"keys": [entry(world.now)]})
@@ -104,7 +108,7 @@ async def test_017_keys_that_may_not_be_registered(world: World, entry: Callable
 
 
 async def test_017_a_private_key_is_told_as_such_and_kept_nowhere(
-    world: World, capsys: pytest.CaptureFixture[str]
+    world: RunningWorld, capsys: pytest.CaptureFixture[str]
 ) -> None:
     call = await self_service(world)
     secret = uint64(rsa_key("second").private_numbers().d)
@@ -120,58 +124,9 @@ async def test_017_a_private_key_is_told_as_such_and_kept_nowhere(
 
 
 @pytest.mark.parametrize("kids", [["a", "a"], ["a", "b", "c", "d", "e", "f"]], ids=["same-kid", "six"])
-async def test_017_sets_that_may_not_be_registered(world: World, kids: list[str]) -> None:
+async def test_017_sets_that_may_not_be_registered(world: RunningWorld, kids: list[str]) -> None:
     call = await self_service(world)
     answer = await call(
         "POST", f"/clients/{world.client_id}/jwks", {"keys": [jwk(rsa_key(), kid) for kid in kids]}
     )
     assert answer.status_code == 400
-
-
-async def test_018_removed_and_expired_keys(world: World, api: Endpoints) -> None:
-    call = await self_service(world)
-    path = f"/clients/{world.client_id}/jwks"
-    await call("POST", path, {"keys": [jwk(rsa_key("second"), "k2")]})
-    assert not await knock(world, api, "M", world.grant())
-    # A key counts to the second of its expiry and not beyond; the same key counts again when it is posted again.
-    await call("POST", path, {"keys": [jwk(rsa_key(), "k1", exp=world.now + 60)]})
-    world.clock.advance(timedelta(seconds=59))
-    assert await knock(world, api, "M", world.grant())
-    world.clock.advance(timedelta(seconds=2))
-    answer = await world.token_request(world.grant())
-    assert (
-        answer.json()["error_uri"].endswith("MP-121") and "Expired key" in answer.json()["error_description"]
-    )
-    await call("POST", path, {"keys": [jwk(rsa_key(), "k1")]})
-    assert await knock(world, api, "M", world.grant())
-
-
-@pytest.mark.parametrize("door", ["X", "N"])
-async def test_021_old_signing_keys(world: World, api: Endpoints, door: str) -> None:
-    issuer = {"X": "maskinporten", "N": "altinn"}[door]
-    key, header = right_key(world, door)
-
-    def old_token() -> str:
-        return compact(header, right_claims(world, door), key)
-
-    await world.room.keys.rotate(issuer)
-    assert world.room.keys.signer(issuer).kid == header["kid"], (
-        "a new key is shown for 48 hours before it signs"
-    )
-    assert len(json.loads(world.room.keys.jwks(issuer))["keys"]) == 2
-    world.clock.advance(timedelta(hours=48, seconds=1))
-    assert world.room.keys.signer(issuer).kid != header["kid"]
-    token = old_token()
-    assert await knock(world, api, door, token), "the old key counts until it is withdrawn"
-    await world.room.keys.withdraw(header["kid"])
-    assert not await knock(world, api, door, token), "also a token that was known already"
-    fresh_key, fresh_header = right_key(world, door)
-    assert await knock(world, api, door, compact(fresh_header, right_claims(world, door), fresh_key))
-
-
-async def test_021_the_old_key_retires_by_itself(world: World, api: Endpoints) -> None:
-    key, header = right_key(world, "N")
-    await world.room.keys.rotate("altinn")
-    world.clock.advance(timedelta(hours=51))
-    assert not await knock(world, api, "N", compact(header, right_claims(world, "N"), key))
-    assert len(json.loads(world.room.keys.jwks("altinn"))["keys"]) == 1

@@ -6,31 +6,46 @@ Lines 77 to 79 are also tested where pages and the guarded client are.
 from __future__ import annotations
 
 import asyncio
+import json
 import re
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import pytest_asyncio
 
 from tests.identity.test_idporten import CALLBACK, PID, code_of, log_in, person_client, query, redeem
-from tests.security.shared import shared_world
-from tests.support.identity import BASE, World, close_world, open_world, self_service
+from tests.support.identity import BASE, self_service
+from tests.support.running import Endpoints, RunningWorld, an_order, close_running, open_running
 from varsel.identity.altinn.goto import safe_target
 from varsel.identity.idporten.rules import at_least
 from varsel.identity.login import LoginRefused
 from varsel.identity.room import CONSOLE_CLIENT
 
-__all__ = ["shared_world"]
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 @pytest.fixture
-def world(shared_world: World) -> World:
+def world(shared_world: RunningWorld) -> RunningWorld:
     """The shared room with another browser, a quarter of an hour later: no login is locked any more."""
     shared_world.http.cookies.clear()
     shared_world.clock.advance(timedelta(minutes=16))
     return shared_world
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def production(shared_world: RunningWorld) -> AsyncIterator[Endpoints]:
+    """The same installation as production sees it: no sandbox, addresses outside only."""
+    opened = await open_running(
+        shared_world.database, shared_world.folder, sandbox=False, client_environment="production"
+    )
+    opened.client_id = await opened.new_client(environment="production")
+    endpoints = Endpoints(opened)
+    yield endpoints
+    await endpoints.http.aclose()
+    await close_running(opened)
 
 
 GOTO = "/authentication/api/v1/authentication"
@@ -56,7 +71,7 @@ GOTO = "/authentication/api/v1/authentication"
         "",
     ],
 )
-async def test_066_open_redirect(world: World, goto: str) -> None:
+async def test_066_open_redirect(world: RunningWorld, goto: str) -> None:
     assert safe_target(goto, BASE) == BASE
     start = await world.http.get(GOTO, params={"goto": goto})
     back = await log_in(
@@ -83,7 +98,7 @@ async def test_066_subdomains_are_our_own() -> None:
         None,
     ],
 )
-async def test_067_redirect_uri(world: World, uri: str | None) -> None:
+async def test_067_redirect_uri(world: RunningWorld, uri: str | None) -> None:
     client, _ = await person_client(world)
     answer = await world.http.get("/idporten/authorize", params=query(client, redirect_uri=uri))
     assert answer.status_code == 400 and "location" not in answer.headers
@@ -100,13 +115,13 @@ async def test_067_redirect_uri(world: World, uri: str | None) -> None:
     ],
     ids=["missing", "plain", "no-method", "short", "long"],
 )
-async def test_068_without_pkce(world: World, changes: dict[str, Any]) -> None:
+async def test_068_without_pkce(world: RunningWorld, changes: dict[str, Any]) -> None:
     client, _ = await person_client(world)
     assert (await world.http.get("/idporten/authorize", params=query(client, **changes))).status_code == 400
 
 
 @pytest.mark.parametrize("verifier", ["v" * 42, "v" * 129, "w" * 50, ""])
-async def test_068_wrong_verifiers(world: World, verifier: str) -> None:
+async def test_068_wrong_verifiers(world: RunningWorld, verifier: str) -> None:
     client, secret = await person_client(world)
     code = await code_of(world, query(client))
     answer = await redeem(world, client, secret, code, code_verifier=verifier)
@@ -114,7 +129,7 @@ async def test_068_wrong_verifiers(world: World, verifier: str) -> None:
     assert (await redeem(world, client, secret, code)).status_code == 400, "a code has one try"
 
 
-async def test_069_code_twice_ends_the_first_tokens(world: World) -> None:
+async def test_069_code_twice_ends_the_first_tokens(world: RunningWorld) -> None:
     client, secret = await person_client(world)
     code = await code_of(world, query(client))
     tokens = (await redeem(world, client, secret, code)).json()
@@ -129,7 +144,7 @@ async def test_069_code_twice_ends_the_first_tokens(world: World) -> None:
     assert refreshed.json()["error"] == "invalid_grant"
 
 
-async def test_069_code_of_another_client_and_late(world: World) -> None:
+async def test_069_code_of_another_client_and_late(world: RunningWorld) -> None:
     client, secret = await person_client(world)
     other, other_secret = await person_client(world)
     stolen = await code_of(world, query(client))
@@ -139,7 +154,7 @@ async def test_069_code_of_another_client_and_late(world: World) -> None:
     assert (await redeem(world, client, secret, late)).json()["error"] == "invalid_grant"
 
 
-async def _begun(world: World) -> tuple[Any, str, dict[str, list[str]]]:
+async def _begun(world: RunningWorld) -> tuple[Any, str, dict[str, list[str]]]:
     """A login flow of the console with the provider's right answer to it: (flow, cookie, query)."""
     flow = world.room.login_flow(CONSOLE_CLIENT, BASE + "/console/callback")
     assert flow is not None
@@ -150,7 +165,7 @@ async def _begun(world: World) -> tuple[Any, str, dict[str, list[str]]]:
     return flow, begun.handle, parse_qs(urlsplit(back.headers["location"]).query)
 
 
-async def test_070_answers_of_other_logins(world: World) -> None:
+async def test_070_answers_of_other_logins(world: RunningWorld) -> None:
     flow, handle, answer = await _begun(world)
     for changes in (
         {"state": ["other"]},
@@ -176,7 +191,7 @@ async def test_070_answers_of_other_logins(world: World) -> None:
         await flow.finish(answer, handle)
 
 
-async def test_070_nonce_of_another_login(world: World) -> None:
+async def test_070_nonce_of_another_login(world: RunningWorld) -> None:
     flow, handle, answer = await _begun(world)
     await world.database.execute(
         "update oidc_transaction set data = jsonb_set(data, '{nonce}', '\"other\"') where kind = 'relying' and used_at is null"
@@ -185,7 +200,7 @@ async def test_070_nonce_of_another_login(world: World) -> None:
         await flow.finish(answer, handle)
 
 
-async def test_071_session_fixation(world: World) -> None:
+async def test_071_session_fixation(world: RunningWorld) -> None:
     client, _ = await person_client(world)
     planted = "planted-session-handle"
     world.http.cookies.set("varsel_idporten", planted, path="/idporten")
@@ -195,7 +210,7 @@ async def test_071_session_fixation(world: World) -> None:
     assert await world.room.sessions.find("idporten", planted) is None
 
 
-async def test_071_the_form_belongs_to_its_browser(world: World) -> None:
+async def test_071_the_form_belongs_to_its_browser(world: RunningWorld) -> None:
     client, _ = await person_client(world)
     page = await world.http.get("/idporten/authorize", params=query(client))
     handle = re.search(r'name="handle" value="([^"]+)"', page.text)
@@ -205,12 +220,12 @@ async def test_071_the_form_belongs_to_its_browser(world: World) -> None:
     assert answer.status_code == 400 and "set-cookie" not in answer.headers
 
 
-async def _refresh(world: World, client: str, secret: str, token: str) -> Any:
+async def _refresh(world: RunningWorld, client: str, secret: str, token: str) -> Any:
     form = {"grant_type": "refresh_token", "refresh_token": token}
     return await world.http.post("/idporten/token", data=form, auth=(client, secret))
 
 
-async def test_072_refresh_token_twice_and_in_parallel(world: World) -> None:
+async def test_072_refresh_token_twice_and_in_parallel(world: RunningWorld) -> None:
     client, secret = await person_client(world)
     first = (await redeem(world, client, secret, await code_of(world, query(client)))).json()["refresh_token"]
     second = (await _refresh(world, client, secret, first)).json()["refresh_token"]
@@ -227,7 +242,7 @@ async def test_072_refresh_token_twice_and_in_parallel(world: World) -> None:
             assert (await _refresh(world, client, secret, answer.json()["refresh_token"])).status_code == 400
 
 
-async def test_072_refresh_ends_with_the_authorization(world: World) -> None:
+async def test_072_refresh_ends_with_the_authorization(world: RunningWorld) -> None:
     client, secret = await person_client(world, authorization_lifetime=3600)
     token = (await redeem(world, client, secret, await code_of(world, query(client)))).json()["refresh_token"]
     for _ in range(6):
@@ -237,7 +252,7 @@ async def test_072_refresh_ends_with_the_authorization(world: World) -> None:
     assert (await _refresh(world, client, secret, token)).status_code == 400
 
 
-async def test_073_levels(world: World) -> None:
+async def test_073_levels(world: RunningWorld) -> None:
     client, _ = await person_client(world)
     for acr in ("idporten-loa-unknown", "level0", "idporten-loa-high idporten-loa-unknown"):
         answer = await world.http.get("/idporten/authorize", params=query(client, acr_values=acr))
@@ -250,7 +265,7 @@ async def test_073_levels(world: World) -> None:
     assert (await world.http.get("/idporten/authorize", params=query(client))).status_code == 200
 
 
-async def test_074_front_channel_logout_of_others(world: World) -> None:
+async def test_074_front_channel_logout_of_others(world: RunningWorld) -> None:
     sid = "0b4b7c62-0d3a-4d53-9f4e-5d0a6b0f2e11"
     handle = await world.room.sessions.begin("altinn", PID, {"sid": sid, "iss": BASE + "/idporten"})
     path = "/authentication/api/v1/upstream/frontchannel-logout"
@@ -269,7 +284,7 @@ async def test_074_front_channel_logout_of_others(world: World) -> None:
 @pytest.mark.parametrize(
     "target", ["https://evil.example/", "https://app.example.org/out/more", "https://app.example.org/OUT"]
 )
-async def test_075_unregistered_logout_address(world: World, target: str) -> None:
+async def test_075_unregistered_logout_address(world: RunningWorld, target: str) -> None:
     client, _ = await person_client(world)
     params = {"client_id": client, "post_logout_redirect_uri": target}
     answer = await world.http.get("/idporten/logout", params=params)
@@ -277,7 +292,7 @@ async def test_075_unregistered_logout_address(world: World, target: str) -> Non
 
 
 @pytest.mark.parametrize("pid", ["17049012354", "01010112345", "17849012321", "1784901232", "", "' or 1=1"])
-async def test_076_real_numbers(world: World, pid: str) -> None:
+async def test_076_real_numbers(world: RunningWorld, pid: str) -> None:
     client, _ = await person_client(world)
     page = await world.http.get("/idporten/authorize", params=query(client))
     handle = re.search(r'name="handle" value="([^"]+)"', page.text)
@@ -286,7 +301,7 @@ async def test_076_real_numbers(world: World, pid: str) -> None:
     assert answer.status_code == 400 and "varsel_idporten=" not in str(answer.headers)
 
 
-async def test_076_five_tries_then_locked(world: World) -> None:
+async def test_076_five_tries_then_locked(world: RunningWorld) -> None:
     await world.database.execute("delete from login_failure")
     client, _ = await person_client(world)
     for _ in range(5):
@@ -296,7 +311,7 @@ async def test_076_five_tries_then_locked(world: World) -> None:
     assert (await log_in(world, query(client))).status_code == 303
 
 
-async def test_077_page_headers(world: World) -> None:
+async def test_077_page_headers(world: RunningWorld) -> None:
     client, _ = await person_client(world)
     pages = [
         await world.http.get("/idporten/authorize", params=query(client)),
@@ -313,7 +328,7 @@ async def test_077_page_headers(world: World) -> None:
         )
 
 
-async def test_078_names_are_escaped(world: World) -> None:
+async def test_078_names_are_escaped(world: RunningWorld) -> None:
     await world.database.execute("update person set name = '<script>alert(1)</script>' where pid = $1", PID)
     client, _ = await person_client(world)
     page = await world.http.get("/idporten/authorize", params=query(client))
@@ -334,8 +349,8 @@ async def test_078_names_are_escaped(world: World) -> None:
         "https://a;frame-src b/x",
     ],
 )
-async def test_079_addresses_of_integrations(shared_world: World, uri: str) -> None:
-    world = await open_world(shared_world.database, shared_world.folder, sandbox=False)
+async def test_079_addresses_of_integrations(shared_world: RunningWorld, uri: str) -> None:
+    world = await open_running(shared_world.database, shared_world.folder, sandbox=False)
     call = await self_service(world)
     for name in ("redirect_uris", "post_logout_redirect_uris", "frontchannel_logout_uri"):
         value = uri if name == "frontchannel_logout_uri" else [uri]
@@ -348,4 +363,26 @@ async def test_079_addresses_of_integrations(shared_world: World, uri: str) -> N
         "jwks_uri": "http://127.0.0.1/x",
     }
     assert (await call("POST", "/clients", machine)).status_code == 400
-    await close_world(world)
+    await close_running(world)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://127.0.0.1/x",
+        "http://169.254.169.254/latest/meta-data/",
+        "http://[::1]/x",
+        "http://0.0.0.0/x",
+        "http://2130706433/x",
+        "http://0x7f.1/x",
+        "gopher://example.org/x",
+        "file:///etc/passwd",
+    ],
+)
+async def test_079_condition_endpoints_in_production(production: Endpoints, address: str) -> None:
+    token = await production.world.altinn_token()
+    order = json.loads(an_order()) | {"conditionEndpoint": address}
+    stored = await production.stored()
+    answer = await production.order({"Authorization": f"Bearer {token}"}, content=json.dumps(order))
+    assert answer.status_code == 400 and "ConditionEndpoint" in answer.json()["errors"]
+    assert await production.stored() == stored

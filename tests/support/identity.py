@@ -20,9 +20,8 @@ from varsel.identity import keys
 from varsel.identity.registry import CREATE_SCOPE, create_client, put_keys
 from varsel.identity.room import IdentityRoom
 from varsel.identity.seed import DIGDIR
-from varsel.runtime.asgi import Api
 from varsel.runtime.clock import ManualClock
-from varsel.runtime.endpoints import Bound, Call, Caller, Endpoint, Policy, Reply
+from varsel.runtime.endpoints import Call, Caller, Policy
 from varsel.runtime.settings import Settings
 from varsel.runtime.trace import Trace
 from varsel.store.database import Database, Listener
@@ -107,6 +106,11 @@ def _signing_key(issuer: str, now: datetime) -> Any:
 @cache
 def _stocked(issuer: str, number: int) -> Any:
     return _generate(issuer, START)
+
+
+def make_keys_cheaply() -> None:
+    """From now on this process takes signing keys from the stock."""
+    keys._generate = _signing_key
 
 
 @dataclass
@@ -205,7 +209,7 @@ async def open_world(
     chosen = Settings(**({"public_url": BASE} | settings))
     clock = ManualClock(START)
     master_key = MasterKey.load(folder / "master.key")
-    keys._generate = _signing_key
+    make_keys_cheaply()
     room = await IdentityRoom.open(
         chosen, database, clock, master_key, sandbox=sandbox, listener=listener, outbound=outbound
     )
@@ -265,45 +269,3 @@ DASHBOARD = "/notifications/api/v1/future/dashboard/recipients/notifications/nin
 LOG = "/notifications/api/v1/future/enduser/log"
 METRICS = "/notifications/api/v1/metrics/sms"
 REPORTS = "/notifications/sms/api/v1/reports"
-
-
-class Endpoints:
-    """The real router and authorizer over handlers that only note who was let in."""
-
-    def __init__(self, world: World, *, strict: bool = True) -> None:
-        self.let_in: list[Caller] = []
-        rows = (
-            ("POST", ORDERS, Policy.CREATE, ("application/json",)),
-            ("GET", FEED, Policy.CREATE, None),
-            ("POST", COMPOSED, Policy.COMPOSED, ("application/json",)),
-            ("POST", DASHBOARD, Policy.SUPPORT, ("application/json",)),
-            ("GET", LOG, Policy.PERSON, None),
-            ("POST", METRICS, Policy.METRICS_KEY, None),
-            ("POST", REPORTS, Policy.SMS_REPORT, None),
-        )
-        bound = tuple(
-            Bound(Endpoint(method, path, "note", policy, "", consumes=consumes), self._note)
-            for method, path, policy, consumes in rows
-        )
-        self.app = Api(bound, world.room.authorizer, strict=strict)
-        transport = httpx2.ASGITransport(app=self.app, raise_app_exceptions=False)
-        self.http = httpx2.AsyncClient(transport=transport, base_url=BASE)
-
-    async def _note(self, call: Call) -> Reply:
-        self.let_in.append(call.caller)
-        return Reply(200, json.dumps({"creator": call.caller.creator, "via": call.caller.via}).encode())
-
-    async def order(
-        self, headers: Mapping[str, str] | Sequence[tuple[str, str]], **options: Any
-    ) -> httpx2.Response:
-        """POST an order with these headers."""
-        pairs = list(headers.items() if isinstance(headers, Mapping) else headers)
-        if not any(name.lower() == "content-type" for name, _ in pairs):
-            pairs.append(("Content-Type", "application/json"))
-        return await self.http.post(
-            options.pop("path", ORDERS), headers=pairs, **({"content": b"{}"} | options)
-        )
-
-    async def status(self, token: str, **options: Any) -> int:
-        """The status for an order with this bearer token."""
-        return (await self.order({"Authorization": f"Bearer {token}"}, **options)).status_code
