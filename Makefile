@@ -3,9 +3,11 @@ SHELL := /bin/sh
 VENV  ?= .venv
 ARGS  ?=
 PY    := $(VENV)/bin/python
+# Without compiled files each of the many processes of a test run would compile the whole source again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test lint format bench bench-long chaos fuzz browser schema docs openapi lock clean server dev
+.PHONY: help demo up test lint format bench bench-long chaos fuzz browser schema docs openapi transcript lock clean server dev
 
 help: ## List the targets
 	@echo "Varsel: notifications for public bodies"
@@ -26,8 +28,8 @@ demo: server ## See it work: install, start a sandbox, order an e-mail and an SM
 up: server ## Start everything and stay (ARGS="--sandbox --port 5090")
 	@exec $(PY) -m varsel.cli.main up $(ARGS)
 
-test: dev ## Run the test suite, without the long and the browser forms
-	@exec $(PY) -m pytest -n 2 -m "not long and not browser" $(ARGS)
+test: dev ## Run the test suite, without the long forms; pages too where Chromium is installed
+	@exec $(PY) -m pytest -n 2 --dist worksteal -m "not long" $(ARGS)
 
 lint: dev ## Check style, types and the import rules
 	$(PY) -m ruff check .
@@ -62,6 +64,9 @@ docs: dev ## Write the generated pages of docs/reference
 
 openapi: dev ## Write docs/reference/openapi.json from the endpoint table
 	@exec $(PY) -m varsel.cli.description docs/reference/openapi.json
+
+transcript: dev ## Call every endpoint with curl and write docs/reference/transcript.md
+	@exec $(PY) -m tests.contract.transcript docs/reference/transcript.md
 
 lock: dev ## Resolve the requirements anew
 	@command -v uv >/dev/null || $(PY) -m pip install --quiet uv
