@@ -106,7 +106,7 @@ def drain_row(kind: str, count: int, limit: float, say: Callable[[str], None]) -
                 world.request("POST", "/notifications/api/v1/future/orders", body(requestedSendTime=later)),
                 count=count,
             )
-            workers, databases = world.pids("worker"), world.pids("bin/postgres")
+            workers, databases = world.pids("varsel.cli.child worker"), world.pids("bin/postgres")
             say(f"drain {kind}: sending")
             before = sum(map(cpu_of, workers + databases))
             worker_before = sum(map(cpu_of, workers))

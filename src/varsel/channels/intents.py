@@ -12,16 +12,17 @@ M = TypeVar("M", bound=Message)
 
 
 class IntentGroup(Generic[M]):
-    """Gathers while one commit is under way, flushes when it is idle; no timer (as the grouped commits of design 4.1).
+    """Asks for the intents of connections, those of the same moment together.
 
-    A connection asks for one message at a time, so a group is at most one message per connection.
+    It holds nobody back while a commit is under way: who grants knows every connection of every channel, and gathers
+    (`varsel.delivery.handoff`). A connection asks for one message at a time.
     """
 
     def __init__(self, intend: Intend, settle: Settle) -> None:
         self._intend = intend
         self._settle = settle
         self._waiting: list[tuple[M, asyncio.Future[bool]]] = []
-        self._flushing: asyncio.Task[None] | None = None
+        self._flushing: set[asyncio.Task[None]] = set()
 
     async def ask(self, message: M) -> bool:
         """True when the intent is committed and the message may go.
@@ -32,8 +33,10 @@ class IntentGroup(Generic[M]):
         """
         entry = (message, asyncio.get_running_loop().create_future())
         self._waiting.append(entry)
-        if self._flushing is None:
-            self._flushing = asyncio.create_task(self._flush())
+        if len(self._waiting) == 1:
+            task = asyncio.create_task(self._flush())
+            self._flushing.add(task)
+            task.add_done_callback(self._flushing.discard)
         try:
             return await asyncio.shield(entry[1])
         except asyncio.CancelledError:
@@ -44,23 +47,24 @@ class IntentGroup(Generic[M]):
             raise
 
     async def _flush(self) -> None:
+        group, self._waiting = self._waiting[:MOST_OPEN_HANDOFFS], self._waiting[MOST_OPEN_HANDOFFS:]
+        if self._waiting:
+            task = asyncio.create_task(self._flush())
+            self._flushing.add(task)
+            task.add_done_callback(self._flushing.discard)
+        if not group:
+            return  # withdrawn
         try:
-            while self._waiting:
-                group = self._waiting[:MOST_OPEN_HANDOFFS]
-                del self._waiting[:MOST_OPEN_HANDOFFS]
-                try:
-                    granted = await self._intend([message for message, _ in group])
-                except Exception as error:
-                    for _, future in group:
-                        if not future.done():
-                            future.set_exception(error)
-                            future.exception()  # someone may have left meanwhile; not an unseen error then
-                else:
-                    for message, future in group:
-                        if not future.done():
-                            future.set_result(message.attempt_id in granted)
-        finally:
-            self._flushing = None
+            granted = await self._intend([message for message, _ in group])
+        except Exception as error:
+            for _, future in group:
+                if not future.done():
+                    future.set_exception(error)
+                    future.exception()  # someone may have left meanwhile; not an unseen error then
+        else:
+            for message, future in group:
+                if not future.done():
+                    future.set_result(message.attempt_id in granted)
 
 
 async def intend_together(intend: Intend, settle: Settle, messages: Sequence[M]) -> list[M]:

@@ -30,8 +30,8 @@ log = structlog.get_logger("varsel.delivery")
 
 _handoffs = counter("handoffs")
 
-GATHER: Final = 0.004  # seconds outcomes may gather, so that a commit carries several
-GROUP: Final = 12  # outcomes that need not wait for more
+GATHER: Final = 0.004  # seconds outcomes may gather while others are on their way
+GROUP: Final = 24  # outcomes that need not wait for more
 _MOST: Final = 200
 
 Settled: TypeAlias = tuple[Parcel, Outcome]
@@ -122,10 +122,13 @@ class Outcomes:
 
     def _add(self, parcel: Parcel, outcome: Outcome) -> None:
         self._waiting.append((parcel, outcome))
-        if len(self._waiting) >= GROUP:
+        if self._gathered():
             self._enough.set()
         if self._task is None:
             self._task = asyncio.create_task(self._run())
+
+    def _gathered(self) -> bool:
+        return len(self._waiting) >= GROUP or not self._handoffs.on_the_way
 
     async def drain(self) -> None:
         """Return when everything settled so far is stored."""
@@ -137,7 +140,7 @@ class Outcomes:
         loop = asyncio.get_running_loop()
         try:
             while self._waiting:
-                if len(self._waiting) < GROUP:
+                if not self._gathered():
                     self._enough.clear()
                     timer = loop.call_later(GATHER, self._enough.set)
                     await self._enough.wait()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import asyncpg
 import structlog
@@ -23,10 +23,23 @@ _MOST_TRIES: Final = 6
 
 async def transact(database: Database, work: Callable[[Connection], Awaitable[T]]) -> T:
     """Run `work` in one transaction; deadlocks and serialization failures are tried again."""
+
+    async def once() -> T:
+        async with database.transaction() as connection:
+            return await work(connection)
+
+    return await _again(once)
+
+
+async def fetch_alone(database: Database, sql: str, *args: Any) -> list[asyncpg.Record]:
+    """One statement that is its own transaction (a third of the round trips of `transact`), tried again likewise."""
+    return await _again(lambda: database.fetch(sql, *args))
+
+
+async def _again(work: Callable[[], Awaitable[T]]) -> T:
     for attempt in range(_MOST_TRIES):
         try:
-            async with database.transaction() as connection:
-                return await work(connection)
+            return await work()
         except _AGAIN:
             if attempt == _MOST_TRIES - 1:
                 raise

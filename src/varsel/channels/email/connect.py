@@ -53,14 +53,16 @@ class Connector:
         self._hello = hello or _host_name()
         self._seconds = seconds
         self._tls: ssl.SSLContext | None = None
+        self._making = asyncio.Lock()  # a context reads every certificate of the system: some 20 ms
 
     async def open(self) -> Session:
         """A session that is logged on. Raises NoConnection; whatever happened, no message was at risk."""
         endpoint = self._endpoint
         client: aiosmtplib.SMTP | None = None
         try:
-            if self._tls is None:
-                self._tls = await asyncio.to_thread(_tls_context, endpoint)
+            async with self._making:
+                if self._tls is None:
+                    self._tls = await asyncio.to_thread(_tls_context, endpoint)
             client = aiosmtplib.SMTP(
                 hostname=endpoint.host,
                 port=endpoint.port,
