@@ -78,7 +78,7 @@ class Database:
                 reset=_keep,
                 command_timeout=60,
                 # An idle server process of PostgreSQL holds some 10 MB; a new one costs milliseconds.
-                max_inactive_connection_lifetime=30,
+                max_inactive_connection_lifetime=8,
                 statement_cache_size=0 if direct_url and direct_url != url else 256,
                 server_settings={"application_name": name},
             )
