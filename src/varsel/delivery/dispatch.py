@@ -7,7 +7,7 @@ import contextlib
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -19,6 +19,7 @@ from varsel.delivery.handoff import Handoffs
 from varsel.delivery.lowwater import LowWater
 from varsel.delivery.model import LEASE, Kind, Parcel
 from varsel.delivery.outcome import Outcomes
+from varsel.delivery.pace import Pace
 from varsel.delivery.pauses import Providers
 from varsel.runtime.clock import Calendar, Machine
 from varsel.runtime.errors import Unavailable
@@ -78,6 +79,7 @@ class Dispatcher:
         owner: UUID,
         batch: int = BATCH,
         files: Files | None = None,
+        pace: Pace | None = None,
     ) -> None:
         self.kind = kind
         self.lane = lane
@@ -89,6 +91,7 @@ class Dispatcher:
         self._owner = owner
         self._batch = batch
         self._files = files
+        self._pace = pace
         self._contents = Contents(database)
         self._place: LowWater[tuple[datetime, UUID]] = LowWater(machine, (_EPOCH, _NEVER))
         self._held: deque[Parcel] = deque()
@@ -151,7 +154,7 @@ class Dispatcher:
                     await self._pause(1.0)
                     continue
             while self._held and len(self._sending) < AT_ONCE:
-                self._start(channel)
+                await self._start(channel)
             if len(self._held) >= HOLD // 2:
                 await self._wake.wait()  # of a batch that is done
             elif not self._look:
@@ -233,7 +236,7 @@ class Dispatcher:
         if lost:
             log.error("messages without a text wait for their expiry", action="delivery.no_text", number=lost)
 
-    def _start(self, first: Channel) -> None:
+    async def _start(self, first: Channel) -> None:
         """Give the next batch to a channel; a pinned message goes to its own provider, or waits for it."""
         channel = first
         parcels: list[Parcel] = []
@@ -248,10 +251,35 @@ class Dispatcher:
                 break
             channel = wanted
             parcels.append(self._held.popleft())
+        if self._pace is not None and parcels:
+            parcels = await self._admitted(self._pace, channel, parcels)
         if parcels:
             task = asyncio.create_task(self._send(channel, parcels))
             self._sending[task] = parcels
             task.add_done_callback(self._sent)
+
+    async def _admitted(self, pace: Pace, channel: Channel, parcels: list[Parcel]) -> list[Parcel]:
+        """Those that may leave at the pace of their provider and domain; the others go back until their turn."""
+        try:
+            waits = await pace.admit(channel.name, [parcel.domain for parcel in parcels])
+            late = [(parcel, wait) for parcel, wait in zip(parcels, waits, strict=True) if wait]
+            if late:
+                now = self._calendar.now()
+                pauses = [timedelta(seconds=wait) for _, wait in late]
+                await self._database.execute(
+                    _sql.delay_ready,
+                    [parcel.notification_id for parcel, _ in late],
+                    self._owner,
+                    [now + pause for pause in pauses],
+                    pauses,
+                )
+        except Unavailable:
+            self._held.extendleft(reversed(parcels))
+            await self._pause(0.5)
+            return []
+        if late:
+            asyncio.get_running_loop().call_later(min(wait for _, wait in late), self.look)
+        return [parcel for parcel, wait in zip(parcels, waits, strict=True) if not wait]
 
     def _sent(self, task: asyncio.Task[None]) -> None:
         del self._sending[task]

@@ -36,6 +36,7 @@ from varsel.delivery.model import (
     Parcel,
 )
 from varsel.delivery.outcome import Outcomes
+from varsel.delivery.pace import Limits, Pace, StoredLedger
 from varsel.delivery.pauses import Providers
 from varsel.delivery.polling import Poller, polled
 from varsel.delivery.reaper import DEAD_AFTER, Reaper
@@ -140,6 +141,8 @@ class Worker:
             ready=self._look_ready,
             paused=self._providers.pause,
         )
+        limits = Limits.read(settings.pace, [channel.name for channel in channels])
+        pace = Pace(limits, StoredLedger(database), machine) if limits.rates else None
         self._dispatchers = {
             (kind, lane): Dispatcher(
                 kind,
@@ -153,6 +156,7 @@ class Worker:
                 owner=self.id,
                 batch=_COMPOSED_BATCH if lane == LANE_COMPOSED else BATCH,
                 files=Files(outbound, master_key) if lane == LANE_COMPOSED else None,
+                pace=None if lane == LANE_INSTANT else pace,  # somebody waits for an instant message
             )
             for kind, lane in _LANES
             if self._providers.has(kind)

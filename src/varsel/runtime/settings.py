@@ -167,6 +167,13 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     ),
     Setting("smtp_connections", "number", 16, "Connections a worker keeps to one SMTP server."),
     Setting(
+        "pace",
+        "list",
+        "",
+        "Most messages a second over all workers, as NAME=NUMBER: a provider (smtp:mail.example.org:25=200), a recipient domain "
+        "(@example.org=20) or each domain not named (@*=50).",
+    ),
+    Setting(
         "bounce_domain",
         "text",
         "",
@@ -339,6 +346,7 @@ class Settings:
     sms_unknown: str
     unknown_settle_seconds: float
     smtp_connections: int
+    pace: tuple[str, ...]
     bounce_domain: str
     bounce_port: int
     bounce_host: str

@@ -37,6 +37,25 @@ update ready r set owner = null, lease_until = null, ready_at = coalesce(w.ready
 from unnest($1::uuid[], $3::timestamptz[]) as w (id, ready_at)
 where r.notification_id = w.id and r.owner = $2;
 
+-- name: delay_ready
+-- Messages $1 that owner $2 gives back untouched, because their provider or domain has had its share: until calendar time $3 each,
+-- machine time now + $4.
+update ready r set owner = null, lease_until = null, ready_at = w.ready_at, not_before = clock_timestamp() + w.pause
+from unnest($1::uuid[], $3::timestamptz[], $4::interval[]) as w (id, ready_at, pause)
+where r.notification_id = w.id and r.owner = $2;
+
+-- name: ask_pace
+-- Ask for $2 messages of each scope $1 in this second of the database's clock: how many all workers have asked for, and what is left
+-- of the second.
+with moment as (
+    select clock_timestamp() as at
+)
+insert into pacing as p (scope, slice, used)
+select w.scope, floor(extract(epoch from m.at))::bigint, w.wanted from moment m, unnest($1::text[], $2::int[]) as w (scope, wanted)
+order by w.scope
+on conflict (scope, slice) do update set used = p.used + excluded.used
+returning p.scope, p.used, (p.slice + 1 - extract(epoch from (select at from moment)))::float8 as left_over;
+
 -- name: release_all_ready
 -- Everything that owner $1 holds goes back untouched.
 update ready set owner = null, lease_until = null where owner = $1;
