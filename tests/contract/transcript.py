@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
+from tests.support.checked import whole_contract
 from tests.support.varsel import Server, directory, environment
 
 SHOWN_URL = "http://127.0.0.1:5090"
@@ -330,11 +331,21 @@ class Play:
                 value = value[part]
             self._variables[name] = value
         status, *headers = head.split("\r\n")
+        self._check(step, int(status.split()[1]), headers, body)
         return Answer(
             status,
             [self._shown(header) for header in headers if _HEADERS.match(header)],
             self._shown(body.rstrip("\n")) if step.file is None else "",
         )
+
+    def _check(self, step: Step, status: int, headers: list[str], body: str) -> None:
+        """The answer is also what the description tells of."""
+        content = (self._folder / step.file).read_bytes() if step.file else body.encode()
+        told = {name.lower(): value for name, _, value in (header.partition(": ") for header in headers)}
+        path = step.url.removeprefix(SHOWN_URL).partition("?")[0]
+        for name, value in self._variables.items():
+            path = path.replace(f"${name}", value)
+        whole_contract().check(step.method, path, status, told, content)
 
     def _run(self, step: Step) -> str:
         command = step.command.replace("curl ", "curl -S --max-time 30 ", 1).replace(SHOWN_URL, self._url)

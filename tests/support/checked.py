@@ -1,4 +1,8 @@
-"""Every answer held against the API description: wrap the ASGI application under test in `checked_api`."""
+"""Every answer held against the API description.
+
+An ASGI application under test is wrapped in `checked_api`; clients of a server that listens have `check_response` among their hooks.
+`tests/contract/test_checked.py` holds the suite to it.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from collections.abc import Iterable, Mapping, MutableMapping
 from functools import cache
 from typing import Any
 
+import httpx2
 import jsonschema  # type: ignore[import-untyped]
 
 from varsel.cli.description import ENDPOINTS
@@ -16,8 +21,10 @@ from varsel.runtime.openapi import document
 from varsel.runtime.routing import Route, RouteTable
 from varsel.runtime.settings import Settings
 
-#: Statuses of callers that went away: nobody sees such an answer.
+#: Status of callers that went away: nobody sees such an answer.
 _GONE = 499
+#: Status of headers that are too long: the server answers before it knows which path is asked.
+_TOO_LONG = 431
 
 
 class Contract:
@@ -37,7 +44,7 @@ class Contract:
         """AssertionError when the description does not tell of this answer; else the operation, None where no route is."""
         where = f"{method} {path} {status}"
         route, _, _ = self._table.find(method, path)
-        if route is None:
+        if route is None or status == _TOO_LONG:
             # Routing refuses by itself; the site around the router has pages that no row describes.
             return None
         endpoint = route.bound.endpoint
@@ -115,6 +122,20 @@ class CheckedApi:
         if operation is not None:
             key = (operation, start["status"])
             self.seen[key] = self.seen.get(key, 0) + 1
+
+
+def check_response(response: httpx2.Response) -> None:
+    """A response hook of `httpx2.Client`: the answer is held against the description of the whole API."""
+    response.read()
+    path = response.request.url.raw_path.decode("latin-1").partition("?")[0]
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    whole_contract().check(response.request.method, path, response.status_code, headers, response.content)
+
+
+async def check_async_response(response: httpx2.Response) -> None:
+    """The same for `httpx2.AsyncClient`."""
+    await response.aread()
+    check_response(response)
 
 
 def checked_api(app: ASGIApp) -> CheckedApi:

@@ -17,6 +17,7 @@ from uuid import uuid4
 import httptools
 import httpx2
 
+from tests.support.checked import check_async_response
 from tests.support.identity import BASE, ORDERS, START, World, make_keys_cheaply
 from varsel.cli.base import Base, Ground
 from varsel.cli.roles import HTTP_ROLES, Front, open_front
@@ -29,6 +30,8 @@ from varsel.store.secrets import MasterKey
 
 #: Seconds for one answer on a busy machine.
 PATIENCE = 60.0
+#: Every answer is what the API description tells of; it tells of refusals as the public API makes them.
+CHECKED = {"response": [check_async_response]}
 
 
 class _Answer:
@@ -139,7 +142,8 @@ async def open_running(
         await server.start()
         stack.push_async_callback(server.stop)
         port = server.ports[0]
-        http = httpx2.AsyncClient(transport=Wire(port), base_url=BASE)
+        hooks = CHECKED if chosen.strict_imitation else {}
+        http = httpx2.AsyncClient(transport=Wire(port), base_url=BASE, event_hooks=hooks)
         stack.push_async_callback(http.aclose)
         world = RunningWorld(front.identity, database, clock, master_key, chosen, http, folder)
         world.let_in, world.port = let_in, port
@@ -185,7 +189,8 @@ class Endpoints:
         self.world = world
         self._before = len(world.let_in)
         #: Without the cookies that logins of the same test may have left.
-        self.http = httpx2.AsyncClient(transport=Wire(world.port), base_url=BASE)
+        hooks = CHECKED if world.settings.strict_imitation else {}
+        self.http = httpx2.AsyncClient(transport=Wire(world.port), base_url=BASE, event_hooks=hooks)
 
     @property
     def let_in(self) -> list[Caller]:

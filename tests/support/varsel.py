@@ -15,6 +15,8 @@ from typing import Any, Self
 
 import httpx2
 
+from tests.support.checked import check_response
+
 COMMAND = [sys.executable, "-m", "varsel.cli.main"]
 #: Seconds for a start on a busy machine; three on an idle one.
 PATIENCE = 60.0
@@ -120,7 +122,13 @@ class Server:
 
     def client(self, token: str | None = None) -> httpx2.Client:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        return httpx2.Client(base_url=self.url, headers=headers, timeout=20, trust_env=False)
+        return httpx2.Client(
+            base_url=self.url,
+            headers=headers,
+            timeout=20,
+            trust_env=False,
+            event_hooks={"response": [check_response]},
+        )
 
     def run(self, *words: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         return varsel(*words, "--data", str(self.data), stdin=stdin)

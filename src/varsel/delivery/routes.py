@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from email.message import Message
-from typing import Final
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta
 
 from varsel.channels.email.acs_reports import EventError, read_events
 from varsel.channels.sms.reports import ACKNOWLEDGED, Report, ReportError, read_reports
@@ -15,6 +18,19 @@ from varsel.runtime.problems import pretty
 _XML: Final = b"application/xml; charset=utf-8"
 _TEXT: Final = b"text/plain; charset=utf-8"
 
+
+class EventsTaken(msgspec.Struct, rename="camel", omit_defaults=True):
+    """The events are stored."""
+
+    validation_response: Annotated[
+        str | None,
+        Meta(
+            description="Code of the handshake, when the events held one.",
+            examples=["512d38b6-c7b8-40c8-89fe"],
+        ),
+    ] = None
+
+
 ENDPOINTS: Final = (
     Endpoint(
         "POST",
@@ -23,7 +39,7 @@ ENDPOINTS: Final = (
         Policy.SMS_REPORT,
         "Delivery reports of the SMS gateway",
         consumes=("application/xml", "text/plain"),
-        responses={200: None, 400: None},
+        responses={200: "application/xml", 400: "text/plain"},
         problems=(401, 415),
         description=(
             "PSWin XML, one MSGLST with any number of MSG. Every report is stored as it came before the answer; what "
@@ -36,7 +52,7 @@ ENDPOINTS: Final = (
         "email_reports",
         Policy.EMAIL_REPORT,
         "Delivery reports of the e-mail provider",
-        responses={200: None, 400: None},
+        responses={200: EventsTaken, 400: "text/plain"},
         problems=(401,),
         description=(
             "Events of Azure Event Grid, one or a list, in its own schema or as CloudEvents; the handshake of a new subscription "
@@ -68,7 +84,7 @@ class DeliveryRoutes:
         return Reply(200, ACKNOWLEDGED, content_type=_XML)
 
     async def email_reports(self, call: Call) -> Reply:
-        """200, with the code of the handshake when one was sent; 400 with a sentence when the body holds no events."""
+        """200 with a JSON object that holds the code of the handshake when one was sent; 400 with a sentence when the body holds no events."""
         try:
             events = read_events(call.body)
         except EventError as error:
@@ -81,8 +97,8 @@ class DeliveryRoutes:
             ]
         )
         if events.validation is not None:
-            return Reply(200, pretty({"validationResponse": events.validation}))
-        return Reply(200, content_type=None)
+            return Reply(200, pretty(EventsTaken(events.validation)))
+        return Reply(200, b"{}")
 
 
 def _raw(report: Report) -> RawReport:
