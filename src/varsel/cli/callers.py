@@ -47,10 +47,11 @@ CALLER_COMMANDS: Final[tuple[Command, ...]] = (
     Command(
         "token",
         "varsel.cli.token:token",
-        "Fetch an Altinn token by your integration; it stands alone on the last line.",
+        "Fetch an Altinn token by your integration, or print that of a login; it stands alone on the last line.",
         (
             "varsel token --env tt02",
             "varsel token --decode",
+            "varsel token --person",
             "varsel token --maskinporten --scope idporten:dcr.read",
         ),
     ),
@@ -64,7 +65,7 @@ CALLER_COMMANDS: Final[tuple[Command, ...]] = (
         "login",
         "varsel.cli.login:login",
         "Log in as a person through the browser (ID-porten) and keep the token until it ends.",
-        ("varsel login --client-id 5b7d4e9f --env tt02", "varsel login --scope altinn:enduser"),
+        ("varsel login", "varsel login --client-id 5b7d4e9f --env tt02 --scope altinn:enduser"),
     ),
     Command(
         "platform-token",
@@ -104,6 +105,23 @@ CALLER_COMMANDS: Final[tuple[Command, ...]] = (
         "varsel.cli.orders:org",
         "Order a notification to an organisation.",
         ('varsel order org 312345609 --subject "Ny melding" --body "Logg inn."',),
+    ),
+    Command(
+        "order identity",
+        "varsel.cli.orders:identity",
+        "Order a notification to a self-identified user.",
+        (
+            'varsel order identity urn:altinn:person:idporten-email:kari@example.org --subject "Ny melding" --body "Logg inn."',
+        ),
+    ),
+    Command(
+        "order composed",
+        "varsel.cli.orders:composed",
+        "Order an e-mail with attachments that lie in a blob store.",
+        (
+            'varsel order composed kari@example.org --subject Vedtak --body "Vedtaket ligger ved." --attach @address.txt',
+            "varsel order composed kari@example.org --subject Vedtak --body @letter.html --html --attach vedtak.pdf=@address.txt",
+        ),
     ),
     Command(
         "order cancel",
@@ -193,6 +211,15 @@ CALLER_COMMANDS: Final[tuple[Command, ...]] = (
         ("varsel integration keys remove 0f2a1c3e-5b7d-4e9f-8a6b-1c2d3e4f5a6b acme-varsel-2026-07",),
     ),
     Command(
+        "integration keys rotate",
+        "varsel.cli.rotation:rotate",
+        "Make a new key, register it, see that it gives a token, and then take old ones away.",
+        (
+            "varsel integration keys rotate 0f2a1c3e-5b7d-4e9f-8a6b-1c2d3e4f5a6b",
+            "varsel integration keys rotate 0f2a1c3e-5b7d-4e9f-8a6b-1c2d3e4f5a6b --kid acme-2027 --replace acme-2026",
+        ),
+    ),
+    Command(
         "profile add",
         "varsel.cli.profiles:add",
         "Remember an environment with the credentials for it; the key goes to the keyring or a file of mode 0600.",
@@ -213,5 +240,15 @@ CALLER_COMMANDS: Final[tuple[Command, ...]] = (
         "varsel.cli.profiles:remove",
         "Forget a profile and its key.",
         ("varsel profile remove tt02",),
+    ),
+    Command(
+        "completion",
+        "varsel.cli.completion:completion",
+        "Print what a shell needs to complete commands and options.",
+        (
+            "varsel completion bash > ~/.local/share/bash-completion/completions/varsel",
+            "varsel completion zsh > ~/.zfunc/_varsel",
+            "varsel completion fish > ~/.config/fish/completions/varsel.fish",
+        ),
     ),
 )

@@ -118,14 +118,17 @@ class Caller:
         self._open.append(made)
         return made
 
-    def credentials(self) -> Maskinporten | ForwardedToken:
-        return self.sandbox.credentials() if self.sandbox is not None else self.maskinporten()
+    def credentials(self, scope: str | None = None) -> Maskinporten | ForwardedToken:
+        """With this scope in place of the usual one."""
+        if self.sandbox is None:
+            return self.maskinporten(scope)
+        return self.sandbox.credentials(**({} if scope is None else {"scope": scope}))
 
-    def notifications(self) -> Notifications:
+    def notifications(self, scope: str | None = None) -> Notifications:
         """The API with these credentials; `close` closes it."""
         from varsel.client import Notifications
 
-        made = Notifications(self.credentials(), environment=self.environment)
+        made = Notifications(self.credentials(scope), environment=self.environment)
         self._open.append(made)
         return made
 
@@ -154,17 +157,34 @@ def caller(where: Where | None) -> Caller:
     book = profiles.Book.open()
     profile = book.named(name) if name is not None or book.default else None
     if profile is not None:
-        if profile.client_id is None and found is None:
+        there = environment_named(profile.environment)
+        if profile.client_id is None and found is None and there.platform.startswith("http://"):
             # A sandbox by its address: it hands out tokens itself.
-            return Caller(None, False, _at(profile.environment), None)
-        return Caller(profile, False, None, found or environment_named(profile.environment))
+            return Caller(None, False, at(there.platform), None)
+        return Caller(profile, False, None, found or there)
     if found is not None and found.platform.startswith("http://"):
-        return Caller(None, False, _at(found.platform), None)
+        return Caller(None, False, at(found.platform), None)
     if found is not None:
         raise WrongInput(
             f"There are no credentials for {found.name}; add a profile (varsel profile add --help) or set VARSEL_SDK_CLIENT_ID."
         )
     return Caller(None, False, sandbox(None), None)
+
+
+def place(where: Where) -> Environment:
+    """Where to alone, without credentials: --env, the sandbox on --data, the profile, the default one, and last tt02."""
+    from varsel.cli import profiles
+    from varsel.client import environment as environment_named
+
+    if where.env is not None:
+        return environment_named(where.env)
+    if where.data is not None:
+        there = sandbox(where.data)
+        there.stop()
+        return there.environment
+    name = where.profile or os.environ.get("VARSEL_SDK_PROFILE")
+    book = profiles.Book.open()
+    return environment_named(book.named(name).environment if name or book.default else "tt02")
 
 
 def sandbox(data: Path | None) -> Sandbox:
@@ -185,7 +205,8 @@ def sandbox(data: Path | None) -> Sandbox:
         ) from None
 
 
-def _at(address: str) -> Sandbox:
+def at(address: str) -> Sandbox:
+    """The sandbox at an address, without its data directory."""
     from varsel.client.testing import Sandbox
 
     return Sandbox(address.rstrip("/"), Path(), None, None, None)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from varsel.cli.calling import Json, Refused, Where, WrongInput, caller, print_json, table, told
+from varsel.cli.calling import Json, Refused, Where, WrongInput, at, caller, print_json, table, told
 from varsel.cli.terminal import complain, say
 
 if TYPE_CHECKING:
@@ -73,23 +73,31 @@ def show(
     say(message.body)
 
 
-def opened(*, data: Data = None, env: Env = None) -> None:
+def opened(*, data: Data = None, env: Env = None, json: Json = False) -> None:
     import webbrowser
 
     with told(), _sandbox(data, env) as sandbox:
         address = f"{sandbox.url}/console/inbox"
-    say(address)
+    if json:
+        print_json({"address": address})
+    else:
+        say(address)
     webbrowser.open(address)
 
 
 @contextlib.contextmanager
 def _sandbox(data: Path | None, env: str | None) -> Iterator[Sandbox]:
     who = caller(Where(data=data, env=env))
-    if who.sandbox is None:
+    found = who.sandbox
+    if found is None and who.environment is not None and who.environment.platform.startswith("http://"):
+        # A profile with an integration in a sandbox: plain http is for this machine alone.
+        found = at(who.environment.platform)
+    if found is None:
         raise WrongInput("An inbox is in sandboxes only; name one with --data or --env.")
     try:
-        yield who.sandbox
+        yield found
     finally:
+        found.stop()
         who.close()
 
 

@@ -22,7 +22,7 @@ Id = Annotated[str, Parameter(help="Identifier of the integration.")]
 
 
 @contextlib.contextmanager
-def _service(where: Where | None) -> Iterator[SelfService]:
+def service_of(where: Where | None) -> Iterator[SelfService]:
     """The self-service API with an administrator's credentials; a sandbox hands them out."""
     from varsel.client import SelfService
 
@@ -43,7 +43,7 @@ def listed(
     where: Where | None = None,
     json: Json = False,
 ) -> None:
-    with _service(where) as service:
+    with service_of(where) as service:
         found = service.integrations(inactive=inactive)
     if json:
         print_json(found)
@@ -76,7 +76,7 @@ def create(
 ) -> None:
     from varsel.client import SigningKey
 
-    with _service(where) as service:
+    with service_of(where) as service:
         # A key that cannot be read must not leave an integration without one behind.
         loaded = None if key is None else SigningKey.from_file(key)
         made = service.create(name, scopes=scope or [CREATE], description=description)
@@ -91,7 +91,7 @@ def create(
 
 
 def show(client_id: Id, /, *, where: Where | None = None, json: Json = False) -> None:
-    with _service(where) as service:
+    with service_of(where) as service:
         found = service.integration(client_id)
     if json:
         print_json(found)
@@ -108,16 +108,19 @@ def show(client_id: Id, /, *, where: Where | None = None, json: Json = False) ->
         say(f"{name}: {value}")
 
 
-def deactivate(client_id: Id, /, *, where: Where | None = None) -> None:
-    with _service(where) as service:
+def deactivate(client_id: Id, /, *, where: Where | None = None, json: Json = False) -> None:
+    with service_of(where) as service:
         service.deactivate(client_id)
-    say("It gives no more tokens.")
+    if json:
+        print_json({"client_id": client_id, "active": False})
+    else:
+        say("It gives no more tokens.")
 
 
 def keys(client_id: Id, /, *, where: Where | None = None, json: Json = False) -> None:
-    with _service(where) as service:
+    with service_of(where) as service:
         found = service.keys(client_id)
-    _show_keys(found, json=json)
+    show_keys(found, json=json)
 
 
 def add_key(
@@ -130,9 +133,9 @@ def add_key(
 ) -> None:
     from varsel.client import SigningKey
 
-    with _service(where) as service:
+    with service_of(where) as service:
         found = service.add_key(client_id, SigningKey.from_file(file))
-    _show_keys(found, json=json)
+    show_keys(found, json=json)
 
 
 def remove_key(
@@ -143,12 +146,13 @@ def remove_key(
     where: Where | None = None,
     json: Json = False,
 ) -> None:
-    with _service(where) as service:
+    with service_of(where) as service:
         found = service.remove_key(client_id, kid)
-    _show_keys(found, json=json)
+    show_keys(found, json=json)
 
 
-def _show_keys(found: KeySet, *, json: bool) -> None:
+def show_keys(found: KeySet, *, json: bool) -> None:
+    """The keys of an integration with their ends."""
     if json:
         print_json(found.keys)
         return

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
+import os
 import sys
+from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from varsel.cli.calling import Refused, WrongInput, told
+from varsel.cli.calling import Json, Refused, WrongInput, print_json, told
 from varsel.cli.terminal import complain, say
 
 if TYPE_CHECKING:
@@ -33,37 +34,50 @@ def new(
     ] = None,
     bits: Annotated[int, Parameter(help="Size: 2048 to 8192.")] = 2048,
     alg: Annotated[str, Parameter(help="RS256, RS384 or RS512.")] = "RS256",
+    json: Json = False,
 ) -> None:
-    import os
-
     from varsel.client import SigningKey
 
     with told():
         key = SigningKey.generate(kid, bits=bits, alg=alg)
-        path = out or Path(f"{kid}.json")
-        try:
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            raise WrongInput(f"{path} is there already; a key is never overwritten.") from None
-        except OSError as error:
-            raise WrongInput(f"{path} cannot be written: {error.strerror}.") from None
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(json.dumps(key.private_jwk(), indent=2) + "\n")
+        path = write_key(key, out)
+    if json:
+        print_json({"file": str(path), "public": key.public_jwk()})
+        return
     complain(f"The private key is in {path}; keep it secret. The public half, for the self-service portal:")
-    say(json.dumps([key.public_jwk()]))
+    say(dumps([key.public_jwk()]))
 
 
-def public(file: File, /, *, kid: Kid = None) -> None:
+def write_key(key: SigningKey, out: Path | None) -> Path:
+    """Write a private key to a new file of mode 0600; where. WrongInput when the file is there or cannot be."""
+    path = out or Path(f"{key.kid}.json")
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise WrongInput(f"{path} is there already; a key is never overwritten.") from None
+    except OSError as error:
+        raise WrongInput(f"{path} cannot be written: {error.strerror}.") from None
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(dumps(key.private_jwk(), indent=2) + "\n")
+    return path
+
+
+def public(file: File, /, *, kid: Kid = None, json: Json = False) -> None:
     with told():
-        say(json.dumps(_read(file, kid).public_jwk()))
+        found = _read(file, kid).public_jwk()
+    say(dumps(found, indent=2 if json else None))
 
 
-def encode(file: File, /, *, kid: Kid = None) -> None:
+def encode(file: File, /, *, kid: Kid = None, json: Json = False) -> None:
     with told():
-        say(_read(file, kid).encoded_jwk())
+        encoded = _read(file, kid).encoded_jwk()
+    if json:
+        print_json({"EncodedJwk": encoded})
+    else:
+        say(encoded)
 
 
-def check(file: File, /, *, kid: Kid = None) -> None:
+def check(file: File, /, *, kid: Kid = None, json: Json = False) -> None:
     from varsel.client._keys import problems
 
     with told():
@@ -75,7 +89,10 @@ def check(file: File, /, *, kid: Kid = None) -> None:
             raise Refused(
                 f"The key signs, but registration or other libraries refuse it: {'; '.join(faults)}."
             )
-    say(f"The key is well: kid {key.kid}, {key.alg}, {key.bits} bits.")
+    if json:
+        print_json({"kid": key.kid, "alg": key.alg, "bits": key.bits})
+    else:
+        say(f"The key is well: kid {key.kid}, {key.alg}, {key.bits} bits.")
 
 
 _stdin: list[str] = []

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from varsel.cli.calling import Json, WrongInput, print_json, told
+from varsel.cli.calling import Json, Where, WrongInput, caller, place, print_json, told
 from varsel.cli.terminal import complain, say
+
+if TYPE_CHECKING:
+    from varsel.client import Environment
 
 
 def login(
     *,
     client_id: Annotated[
         str | None,
-        Parameter(help="Client at ID-porten that may use a loopback redirect; VARSEL_SDK_LOGIN_CLIENT_ID."),
+        Parameter(
+            help="Client at ID-porten that may use a loopback redirect; VARSEL_SDK_LOGIN_CLIENT_ID. A sandbox has one of its own."
+        ),
     ] = None,
-    env: Annotated[
-        str, Parameter(help="Environment: tt02, production, at22 …, or the address of a Varsel.")
-    ] = "tt02",
+    where: Where | None = None,
     scope: Annotated[
         list[str] | None,
         Parameter(help="A scope; may be given several times.", negative="", consume_multiple=False),
@@ -31,16 +36,12 @@ def login(
     ] = True,
     json: Json = False,
 ) -> None:
-    import os
     import webbrowser
 
-    from varsel.cli.profiles import config_directory, write_private
+    from varsel.cli.persons import SCOPE, token_file
+    from varsel.cli.profiles import write_private
     from varsel.client import AltinnTokens, IdPorten
     from varsel.client._tokens import claims_of
-
-    client = client_id or os.environ.get("VARSEL_SDK_LOGIN_CLIENT_ID")
-    if not client:
-        raise WrongInput("Say which client logs in: --client-id, or VARSEL_SDK_LOGIN_CLIENT_ID.")
 
     def show(address: str) -> None:
         complain(f"Log in here: {address}")
@@ -48,17 +49,23 @@ def login(
             webbrowser.open(address)
 
     with told():
+        client, environment = _client(client_id or os.environ.get("VARSEL_SDK_LOGIN_CLIENT_ID"), where)
         person = IdPorten(
             client,
-            environment=env,
-            scope=scope or ("altinn:instances.read",),
+            environment=environment,
+            scope=scope or (SCOPE,),
             level=level,
             port=port,
             open_browser=show,
         )
-        person.login()
-        value = AltinnTokens(person).token().value
-        path = config_directory() / "tokens" / f"{person.environment.name}.token"
+        tokens = AltinnTokens(person)
+        try:
+            person.login()
+            value = tokens.token().value
+        finally:
+            person.close()
+            tokens.close()
+        path = token_file(environment)
         write_private(path, value + "\n")
     claims = claims_of(value)
     until = datetime.fromtimestamp(claims.get("exp", 0), UTC)
@@ -67,4 +74,28 @@ def login(
             {"file": str(path), "expires": until.isoformat(), "level": claims.get("urn:altinn:authlevel")}
         )
     else:
-        say(f"Logged in until {until.astimezone():%H:%M}; the token is in {path}.")
+        say(
+            f"Logged in until {until.astimezone():%H:%M}; the token is in {path}, and varsel token --person prints it."
+        )
+
+
+def _client(client_id: str | None, where: Where | None) -> tuple[str, Environment]:
+    """Which client logs in, and where: the one that was named, or the own one of a sandbox that runs here."""
+    from varsel.cli.persons import login_client
+
+    where = where or Where()
+    if client_id is not None:
+        return client_id, place(where)
+    if where.env is None or where.data is not None:
+        try:
+            who = caller(replace(where, env=None))
+        except WrongInput:
+            if where != Where():
+                raise
+        else:
+            try:
+                if who.sandbox is not None and (who.sandbox.data / "varsel.json").is_file():
+                    return login_client(who.sandbox), who.sandbox.environment
+            finally:
+                who.close()
+    raise WrongInput("Say which client logs in: --client-id, or VARSEL_SDK_LOGIN_CLIENT_ID.")

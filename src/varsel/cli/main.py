@@ -81,6 +81,13 @@ def run(words: list[str], *, debug: bool = False) -> int:
     except Unavailable as error:
         complain(str(error))
         return 3
+    except ModuleNotFoundError as error:
+        if (error.name or "varsel").partition(".")[0] == "varsel":
+            raise
+        complain(
+            f"This command needs the whole platform ({error.name} is missing): pip install 'varsel[server]'."
+        )
+        return 1
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from uuid import uuid4
 
 from cyclopts import Parameter
@@ -21,11 +21,13 @@ from varsel.cli.calling import (
     text_of,
     told,
 )
-from varsel.cli.terminal import complain, say
+from varsel.cli.terminal import complain, say, waiting
 
 if TYPE_CHECKING:
     from varsel.client import Email, Notifications, Receipt, Sms
     from varsel.client._orders import Channel, Recipient
+
+COMPOSED: Final = "altinn:serviceowner/notifications.composedemail.create"
 
 Subject = Annotated[str | None, Parameter(help="Subject of the e-mail.")]
 Body = Annotated[
@@ -176,6 +178,73 @@ def org(
         _order(where, terms or Terms(), json, ToOrganization(number, channel, resource=resource))
 
 
+def identity(
+    urn: Annotated[
+        str,
+        Parameter(help="A self-identified user, such as urn:altinn:person:idporten-email:kari@example.org."),
+    ],
+    /,
+    *,
+    subject: Subject = None,
+    body: Body = None,
+    sms: SmsText = None,
+    by: By = "email-preferred",
+    html: Html = False,
+    anytime: Anytime = False,
+    resource: Resource = None,
+    terms: Terms | None = None,
+    where: Where | None = None,
+    json: Json = False,
+) -> None:
+    from varsel.client import ToIdentity
+
+    with told():
+        channel = _channel(subject, body, sms, by, html=html, anytime=anytime)
+        _order(where, terms or Terms(), json, ToIdentity(urn, channel, resource=resource))
+
+
+def composed(
+    address: Annotated[str, Parameter(help="E-mail address.")],
+    /,
+    *,
+    subject: Annotated[str, Parameter(help="Subject.")],
+    body: Annotated[
+        str, Parameter(help="Text: itself, @FILE, or - for standard input.", allow_leading_hyphen=True)
+    ],
+    attach: Annotated[
+        list[str] | None,
+        Parameter(
+            help="An attachment: its signed blob address, or @FILE with the address in it, which keeps the signature out of the "
+            "list of processes. NAME=… in front names the file; otherwise it is the one of the address. May be given several times.",
+            negative="",
+            consume_multiple=False,
+        ),
+    ] = None,
+    html: Html = False,
+    sender: Sender = None,
+    terms: Terms | None = None,
+    where: Where | None = None,
+    json: Json = False,
+) -> None:
+    from varsel.cli.attachments import attachment
+    from varsel.client import ComposedEmail
+
+    terms = terms or Terms()
+    if terms.remind:
+        raise WrongInput("An e-mail with attachments has no reminders; order those by themselves.")
+    with told():
+        order = ComposedEmail(
+            _id(terms),
+            address,
+            _email(subject, body, html=html, sender=sender),
+            [attachment(one) for one in attach or ()],
+            senders_reference=terms.reference,
+            send_at=terms.at,
+            condition=terms.condition,
+        )
+        _place(where, terms, json, lambda api: api.order_composed_email(order), COMPOSED)
+
+
 def cancel(
     id: Annotated[str, Parameter(help="Shipment id; with --chain the order id.")],  # noqa: A002
     /,
@@ -254,12 +323,30 @@ def _order(where: Where | None, terms: Terms, json: bool, to: Recipient) -> None
     _place(where, terms, json, lambda api: api.order(order))
 
 
-def _place(where: Where | None, terms: Terms, json: bool, send: Callable[[Notifications], Receipt]) -> None:
+def _place(
+    where: Where | None,
+    terms: Terms,
+    json: bool,
+    send: Callable[[Notifications], Receipt],
+    scope: str | None = None,
+) -> None:
+    from varsel.client import NotFinal
+
     who = caller(where)
+    shipment, late = None, None
     try:
-        api = who.notifications()
-        receipt = send(api)
-        shipment = api.wait_until_final(receipt.shipment_id, timeout=terms.timeout) if terms.wait else None
+        receipt = send(who.notifications(scope))
+        if not json:
+            _tell(receipt)
+        if terms.wait:
+            with waiting(f"Waiting for the end of shipment {receipt.shipment_id}"):
+                try:
+                    # Another scope than the usual one is for ordering alone.
+                    shipment = who.notifications().wait_until_final(
+                        receipt.shipment_id, timeout=terms.timeout
+                    )
+                except NotFinal as error:
+                    shipment, late = error.shipment, error
     finally:
         who.close()
     for warning in receipt.warnings:
@@ -268,12 +355,16 @@ def _place(where: Where | None, terms: Terms, json: bool, send: Callable[[Notifi
         complain("That id belongs to another order, which stays as it was; nothing new was ordered.")
     if json:
         print_json({**as_json(receipt), **({} if shipment is None else {"shipment": plain(shipment)})})
-        return
+    elif shipment is not None:
+        show_shipment(shipment)
+    if late is not None:
+        raise late
+
+
+def _tell(receipt: Receipt) -> None:
     say(f"{'Ordered' if receipt.created else 'Ordered before'}: shipment {receipt.shipment_id}")
     for number, reminder in enumerate(receipt.reminders, 1):
         say(f"  reminder {number}: shipment {reminder.shipment_id}")
-    if shipment is not None:
-        show_shipment(shipment)
 
 
 def as_json(receipt: Receipt) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from varsel.cli.calling import WrongInput, told
+from varsel.cli.calling import Json, WrongInput, print_json, told
 from varsel.cli.terminal import say
 
 
@@ -18,8 +18,10 @@ def platform_token(
     certificate: Annotated[Path, Parameter(help="PEM file with the registered certificate.")],
     key: Annotated[Path, Parameter(help="PEM file with its private key.")],
     app: Annotated[str, Parameter(help="Name of the app or component.")] = "",
+    json: Json = False,
 ) -> None:
     from varsel.client import PlatformToken, SigningKey
+    from varsel.client._tokens import claims_of
 
     with told():
         texts = []
@@ -28,4 +30,8 @@ def platform_token(
                 texts.append(path.read_text("utf-8"))
             except (OSError, UnicodeDecodeError):
                 raise WrongInput(f"{path} cannot be read as PEM.") from None
-        say(PlatformToken(issuer, SigningKey.from_certificate(*texts), app=app).token().value)
+        value = PlatformToken(issuer, SigningKey.from_certificate(*texts), app=app).token().value
+    if json:
+        print_json({"token": value, "expires": claims_of(value)["exp"]})
+    else:
+        say(value)

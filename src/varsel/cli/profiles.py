@@ -139,7 +139,7 @@ def _keyring() -> Any:
     return importlib.import_module("keyring")
 
 
-def _keep(name: str, key: SigningKey, *, file: bool) -> str:
+def keep(name: str, key: SigningKey, *, file: bool) -> str:
     """Put the key away; where it went."""
     if not file:
         try:
@@ -172,6 +172,7 @@ def add(
     file: Annotated[
         bool, Parameter(negative="", help="Keep the key in a file even where there is a keyring.")
     ] = False,
+    json: Json = False,
 ) -> None:
     from varsel.client import SigningKey, environment
 
@@ -187,10 +188,13 @@ def add(
             loaded = SigningKey.from_file(key, kid=kid)
             if loaded.kid is None:
                 raise WrongInput("The key has no kid; give the one under which it is registered with --kid.")
-            kept = _keep(name, loaded, file=file)
+            kept = keep(name, loaded, file=file)
         book.profiles[name] = Profile(name, env, client_id, scope, kid, kept)
         book.default = book.default or name
         book.save()
+    if json:
+        print_json(asdict(book.profiles[name]))
+        return
     where = {"keyring": "; its key is in the keyring", "file": f"; its key is in {key_file(name)}"}.get(
         kept or "", ""
     )
@@ -215,15 +219,18 @@ def listed(*, json: Json = False) -> None:
     table(["profile", "environment", "integration", "key"], rows)
 
 
-def use(name: Annotated[str, Parameter(help="Name of the profile.")], /) -> None:
+def use(name: Annotated[str, Parameter(help="Name of the profile.")], /, *, json: Json = False) -> None:
     with told():
         book = Book.open()
         book.default = book.named(name).name
         book.save()
-    say(f"{name} counts now when no profile is named.")
+    if json:
+        print_json({"default": book.default})
+    else:
+        say(f"{name} counts now when no profile is named.")
 
 
-def remove(name: Annotated[str, Parameter(help="Name of the profile.")], /) -> None:
+def remove(name: Annotated[str, Parameter(help="Name of the profile.")], /, *, json: Json = False) -> None:
     with told():
         book = Book.open()
         _forget(book.named(name))
@@ -231,4 +238,7 @@ def remove(name: Annotated[str, Parameter(help="Name of the profile.")], /) -> N
         if book.default == name:
             book.default = next(iter(book.profiles), None)
         book.save()
-    say(f"{name} is forgotten.")
+    if json:
+        print_json({"removed": name, "default": book.default})
+    else:
+        say(f"{name} is forgotten." + (f" {book.default} counts now." if book.default else ""))

@@ -8,6 +8,7 @@ from cyclopts import Parameter
 
 from varsel.cli.calling import Json, Where, caller, print_json, told
 from varsel.cli.orders import show_shipment
+from varsel.cli.terminal import waiting
 
 
 def show(
@@ -23,7 +24,11 @@ def show(
         who = caller(where)
         try:
             api = who.notifications()
-            found = api.wait_until_final(id, timeout=timeout) if wait else api.shipment(id)
+            if wait:
+                with waiting(f"Waiting for the end of shipment {id}"):
+                    found = api.wait_until_final(id, timeout=timeout)
+            else:
+                found = api.shipment(id)
         finally:
             who.close()
     if json:

@@ -73,6 +73,19 @@ def progress() -> Iterator[Progress]:
         shown.done()
 
 
+@contextlib.contextmanager
+def waiting(sentence: str) -> Iterator[None]:
+    """A spinner on standard error while blocking code waits; nothing where that is no terminal."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+    from rich.status import Status
+
+    with Status(sentence, console=Console(stderr=True)):
+        yield
+
+
 def spell(seconds: float) -> str:
     """A duration in words: `7 days`, `1 day 12 hours`, `0 seconds`."""
     left = int(abs(seconds))

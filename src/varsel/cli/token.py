@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import contextlib
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from varsel.cli.calling import Caller, Json, Where, caller, plain, print_json, told
+from varsel.cli.calling import Caller, Json, Where, WrongInput, caller, place, plain, print_json, told
 from varsel.cli.terminal import complain, say
+
+if TYPE_CHECKING:
+    from varsel.client import Environment
 
 
 def token(
@@ -24,22 +28,46 @@ def token(
     maskinporten: Annotated[
         bool, Parameter(negative="", help="The Maskinporten token itself, not exchanged.")
     ] = False,
+    person: Annotated[
+        bool, Parameter(negative="", help="The token of the person who logged in by varsel login.")
+    ] = False,
     decode: Annotated[
         bool, Parameter(negative="", help="Show header and claims in place of the token.")
     ] = False,
+    json: Json = False,
 ) -> None:
+    from varsel.cli.persons import kept_token
     from varsel.client._tokens import claims_of, header_of
 
+    if person and (scope or maskinporten):
+        raise WrongInput("--person is the token of a login as it is; leave --scope and --maskinporten out.")
     with told():
-        who = caller(where)
-        try:
-            value = _value(who, " ".join(scope) if scope else None, maskinporten=maskinporten)
-        finally:
-            who.close()
+        if person:
+            value = kept_token(_where_logged_in(where))
+        else:
+            who = caller(where)
+            try:
+                value = _value(who, " ".join(scope) if scope else None, maskinporten=maskinporten)
+            finally:
+                who.close()
     if decode:
         print_json({"header": header_of(value), "claims": claims_of(value)})
+    elif json:
+        print_json({"token": value, "expires": claims_of(value).get("exp")})
     else:
         say(value)
+
+
+def _where_logged_in(where: Where | None) -> Environment:
+    """Where `varsel login` with the same options logs in."""
+    where = where or Where()
+    if where == Where():
+        with contextlib.suppress(WrongInput):
+            who = caller(where)
+            who.close()
+            if who.sandbox is not None:
+                return who.sandbox.environment
+    return place(where)
 
 
 def _value(who: Caller, scope: str | None, *, maskinporten: bool) -> str:

@@ -34,7 +34,11 @@ def up(
 
 def run(work: Coroutine[Any, Any, int]) -> int:
     """Run a coroutine on uvloop; its exit code."""
-    import uvloop
+    try:
+        import uvloop
+    except ModuleNotFoundError:
+        work.close()  # the platform is not installed; the sentence about that is enough
+        raise
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(work)

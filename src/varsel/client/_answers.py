@@ -90,7 +90,7 @@ def _words(headers: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(word.strip() for word in headers.get("varsel-warning", "").split(",") if word.strip())
 
 
-class Delivery(_Wire, frozen=True, kw_only=True):
+class Delivery(_Wire, frozen=True, kw_only=True, omit_defaults=True):
     """One message of a shipment. `type` is `Email` or `SMS`; `destination` is empty for who is reserved or unknown."""
 
     type: str = ""

@@ -353,7 +353,7 @@ class _Notifications:
             # The token may have been withdrawn, or its key; once, and nothing was done by the refused request.
             answer = yield from sent()
         if answer.status not in expected:
-            raise refusal(answer, proof, self._http.clock.wall())
+            raise refusal(answer, proof, self._http.clock.wall(), path)
         return answer
 
 

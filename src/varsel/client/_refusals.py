@@ -44,13 +44,21 @@ _ADVICE: dict[int, str] = {
 }
 
 
-def refusal(answer: Answer, sent: Mapping[str, str], wall: float) -> ApiError:
-    """`sent`: the credentials' headers, read only to tell what a refused token lacks."""
+#: The scope of each part of the API, by the beginning of its path (docs/reference/identity.md 6.3); everything else needs the last.
+_SCOPES: tuple[tuple[str, str], ...] = (
+    ("/future/orders/composed-email", "altinn:serviceowner/notifications.composedemail.create"),
+    ("/future/dashboard", "altinn:notifications.support.admin"),
+    ("", "altinn:serviceowner/notifications.create"),
+)
+
+
+def refusal(answer: Answer, sent: Mapping[str, str], wall: float, path: str = "") -> ApiError:
+    """`sent`: the credentials' headers, read only to tell what a refused token lacks; `path`: what was asked, below the base."""
     body = problem(answer)
     kind = _KINDS.get(answer.status, ServerError if answer.status >= 500 else ApiError)
     advice = _ADVICE.get(answer.status, "")
     if answer.status == 403:
-        kind, advice = _forbidden(sent)
+        kind, advice = _forbidden(sent, path)
     return kind(
         answer.status,
         title=_line(body.get("title")),
@@ -62,19 +70,19 @@ def refusal(answer: Answer, sent: Mapping[str, str], wall: float) -> ApiError:
     )
 
 
-def _forbidden(sent: Mapping[str, str]) -> tuple[type[Forbidden], str]:
+def _forbidden(sent: Mapping[str, str], path: str) -> tuple[type[Forbidden], str]:
     claims = claims_of(sent.get("authorization", "").removeprefix("Bearer "))
     if not claims:
         return Forbidden, "The credentials may not do this."
     scope = claims.get("scope")
-    scopes = scope.split() if isinstance(scope, str) else []
-    if not any("/notifications." in one or one.startswith("altinn:notifications.") for one in scopes):
-        return Forbidden, "The token lacks the scope; orders need altinn:serviceowner/notifications.create."
+    needed = next(name for begin, name in _SCOPES if path.startswith(begin))
+    if needed not in (scope.split() if isinstance(scope, str) else ()):
+        return Forbidden, f"The token lacks the scope {needed}; ask for it, and add it to the integration."
     if not claims.get("urn:altinn:org"):
         return MissingServiceOwner, (
             "The token names no service owner; its organisation must be registered as one in this environment."
         )
-    return Forbidden, "The token lacks the scope that this endpoint needs."
+    return Forbidden, "The token has the scope, but its organisation may not do this."
 
 
 def _errors(found: Any) -> dict[str, list[str]]:

@@ -73,6 +73,11 @@ class _SelfService:
     _environment: Environment
     _source: Maskinporten | ForwardedToken
 
+    @property
+    def environment(self) -> Environment:
+        """Where it asks."""
+        return self._environment
+
     @operation
     def integrations(self, *, inactive: bool = False) -> Flow[tuple[Integration, ...]]:
         """Your organisation's integrations."""

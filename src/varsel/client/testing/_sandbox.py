@@ -121,7 +121,7 @@ class Inbox:
         url = self._url + (f"?{urlencode(query)}" if query else "")
         answer = self._wire.exchange(Request(method, url))
         if answer.status not in {200, 204}:
-            raise SandboxError(f"The inbox answered {answer.status}.")
+            raise SandboxError(f"The inbox answered {answer.status}; is there a sandbox at that address?")
         return answer
 
 
