@@ -226,6 +226,10 @@ def _schemas(endpoints: Sequence[Endpoint]) -> tuple[dict[str, Any], Mapping[int
     told, components = msgspec.json.schema_components(kinds, ref_template=_REF)
     # By identity: int and bool, 1 and True, are equal and are not the same.
     by_kind = {id(kind): schema for kind, schema in zip(kinds, told, strict=True)}
+    for schema in components.values():
+        # The fast decoder leaves unknown members to the tolerant reader; to callers they are allowed, and ignored (1.4).
+        if schema.get("additionalProperties") is False:
+            del schema["additionalProperties"]
     clash = set(components) & set(_PROBLEMS)
     if clash:
         raise ValueError(f"schema names of our own are taken: {', '.join(sorted(clash))}")
