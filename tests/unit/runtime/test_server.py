@@ -6,11 +6,13 @@ import asyncio
 import functools
 import inspect
 import socket
+from urllib.parse import unquote_to_bytes
 
 import pytest
 import uvloop
 
 from tests.support.polling import until
+from varsel.runtime.endpoints import RESPOND
 from varsel.runtime.errors import OperatorError
 from varsel.runtime.server import HEAD_LIMIT, HttpServer, Limits, bind
 
@@ -18,7 +20,8 @@ from varsel.runtime.server import HEAD_LIMIT, HttpServer, Limits, bind
 class App:
     """Answers with the length of the body and the number of Authorization headers; holds paths under /hold."""
 
-    def __init__(self) -> None:
+    def __init__(self, whole: bool = False) -> None:
+        self.whole = whole  # answers by the server's own extension instead of two messages
         self.release = asyncio.Event()
         self.waiting = 0
         self.left = 0
@@ -26,7 +29,7 @@ class App:
     async def __call__(self, scope, receive, send):
         size, seen = 0, 0
         if scope["path"] == "/early":
-            await self._say(send, 401, b"")
+            await self._say(scope, send, 401, b"")
             return
         while True:
             message = await receive()
@@ -40,10 +43,14 @@ class App:
             self.waiting += 1
             await self.release.wait()
         seen = sum(name == b"authorization" for name, _ in scope["headers"])
-        await self._say(send, 200, f"{scope['path']} {size} {seen}".encode())
+        await self._say(scope, send, 200, f"{scope['path']} {size} {seen}".encode())
 
-    async def _say(self, send, status, body):
+    async def _say(self, scope, send, status, body):
         headers = [(b"content-length", str(len(body)).encode())]
+        if scope["query_string"]:
+            headers.append((b"location", unquote_to_bytes(scope["query_string"])))
+        if self.whole and scope["extensions"][RESPOND](status, headers, body):
+            return
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
@@ -72,12 +79,13 @@ class Served:
 class Stage:
     """Starts servers and stops them at the end of a test."""
 
-    def __init__(self) -> None:
+    def __init__(self, whole: bool) -> None:
+        self._whole = whole
         self._servers: list[HttpServer] = []
 
     async def __call__(self, **options) -> Served:
         limits = Limits(**{name: options.pop(name) for name in list(options) if name in Limits.__slots__})
-        app = App()
+        app = App(self._whole)
         server = HttpServer(app, [bind("127.0.0.1", 0)], limits=limits, **options)
         await server.start()
         self._servers.append(server)
@@ -89,12 +97,15 @@ class Stage:
 
 
 def on_both_loops(scenario):
-    """Run a test on asyncio's loop and on uvloop, which differ in how they close, half-close and abort."""
+    """Run a test on asyncio's loop and on uvloop, which differ in how they close, half-close and abort.
+
+    On uvloop also with answers that are given whole.
+    """
 
     @functools.wraps(scenario)
-    def run(loop, **given):
+    def run(loop, whole, **given):
         async def play() -> None:
-            stage = Stage()
+            stage = Stage(whole)
             try:
                 await scenario(stage, **given)
             finally:
@@ -104,10 +115,12 @@ def on_both_loops(scenario):
             runner.run(play())
 
     parameters = list(inspect.signature(scenario).parameters.values())[1:]
-    loop = inspect.Parameter("loop", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    run.__signature__ = inspect.Signature([loop, *parameters])
+    own = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in ("loop", "whole")]
+    run.__signature__ = inspect.Signature([*own, *parameters])
     return pytest.mark.parametrize(
-        "loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"]
+        ("loop", "whole"),
+        [(asyncio.new_event_loop, False), (uvloop.new_event_loop, False), (uvloop.new_event_loop, True)],
+        ids=["asyncio", "uvloop", "uvloop-whole"],
     )(run)
 
 
@@ -276,6 +289,25 @@ async def test_chunked_uploads_arrive_whole(served):
     writer.write(b"0\r\n\r\n")
     assert await read_answer(reader) == (200, b"/c 500000 0")
     writer.close()
+
+
+@on_both_loops
+async def test_head_has_no_body_and_its_length(served):
+    server = await served()
+    answer = await server.say(request("/abc", "Connection: close", method="HEAD"))
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"content-length: 8" in head.lower()
+    assert b"connection: close" in head.lower()
+    assert body == b""
+
+
+@on_both_loops
+@pytest.mark.parametrize("end", ["%0D%0A", "%0A", "%0D"])
+async def test_a_header_with_a_line_break_never_leaves(served, end):
+    server = await served()
+    answer = await server.say(request(f"/?x{end}Set-Cookie:%20a=b"))
+    assert b"Set-Cookie" not in answer
+    assert not answer or answer.startswith(b"HTTP/1.1 500 ")
 
 
 @on_both_loops
