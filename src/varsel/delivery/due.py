@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 from uuid import UUID
@@ -16,6 +16,7 @@ from uuid import UUID
 import asyncpg
 import structlog
 
+from varsel.delivery.fallback import keep_in_reserve, other_way
 from varsel.delivery.finish import finish
 from varsel.delivery.lowwater import LowWater
 from varsel.delivery.model import LEASE, Addressee, DueOrder, Kind, Planned, due_order
@@ -60,11 +61,12 @@ class Resolver(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A planned order: its texts and its messages, of which this worker holds some already."""
+    """A planned order: its texts, its messages, of which this worker holds some already, and what takes over if they fail."""
 
     order_id: UUID
     content: OrderContent
     rows: list[Planned]
+    reserve: list[Planned] = field(default_factory=list)
 
 
 class DueOrders:
@@ -214,6 +216,7 @@ class DueOrders:
             rooms[lane] = left - 1
         step("plan.before_commit")
         ended = await insert_plan(connection, [(one.order_id, one.rows) for one in made], now)
+        await keep_in_reserve(connection, [row for one in made for row in one.reserve])
         return bool(await finish(connection, ended, now))
 
     def _failed(self, order: DueOrder, error: BaseException, now: datetime) -> Made:
@@ -317,19 +320,40 @@ class DueOrders:
         if addressees is None:
             try:
                 addressees = await self._resolver.resolve(order, content)
+                reserve = await self._reserve(order, content, addressees)
             except Unavailable:
                 await self._no_register(order)
                 return
-        await self._keep(order, content, addressees)
+            await self._keep(order, content, addressees, reserve)
+            return
+        await self._keep(order, content, addressees, [])
 
-    async def _keep(self, order: DueOrder, content: OrderContent, addressees: Sequence[Addressee]) -> None:
+    async def _reserve(
+        self, order: DueOrder, content: OrderContent, addressees: Sequence[Addressee]
+    ) -> list[Planned]:
+        """What goes over the other channel if all of these fail. A direct address knows no other channel."""
+        now = self._calendar.now()
+        other = other_way(order, content, self._plan(order, content, addressees, now).rows)
+        if other is None:
+            return []
+        found = await self._resolver.resolve(other, content)
+        return self._plan(other, content, found, now).rows
+
+    async def _keep(
+        self,
+        order: DueOrder,
+        content: OrderContent,
+        addressees: Sequence[Addressee],
+        reserve: list[Planned],
+    ) -> None:
         now = self._calendar.now()
 
         async def work(connection: Connection) -> tuple[list[Made], bool]:
             if not await connection.fetch(_sql.lock_leased, order.id, self._owner):
                 return [], False  # cancelled meanwhile, or taken back: somebody else's now
-            made = [self._plan(order, content, addressees, now)]
-            return made, await self._store(connection, made, now)
+            planned = self._plan(order, content, addressees, now)
+            planned.reserve.extend(reserve)
+            return [planned], await self._store(connection, [planned], now)
 
         made, ended = await transact(self._database, work)
         step("plan.committed")

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from varsel.delivery.fallback import fall_back
 from varsel.delivery.finish import finish
 from varsel.delivery.model import Ended
+from varsel.delivery.window import Window
 from varsel.runtime.metrics import counter
 from varsel.runtime.steps import step
 from varsel.store import queries
@@ -20,10 +22,18 @@ _ended = counter("orders_ended")
 
 @dataclass(frozen=True, slots=True)
 class Concluded:
-    """`finished`: how many orders came to their end; `corrected`: messages changed after their order was fed."""
+    """`finished`: how many orders came to their end; `corrected`: messages changed after their order was fed; `revived`: how
+    many orders go on over their other channel.
+    """
 
     finished: int = 0
     corrected: tuple[tuple[UUID, UUID], ...] = ()
+    revived: int = 0
+
+    @property
+    def tells(self) -> bool:
+        """Whether somebody must look at something now."""
+        return bool(self.finished or self.corrected or self.revived)
 
 
 async def lock_orders(connection: Connection, order_ids: Iterable[UUID]) -> dict[UUID, str]:
@@ -42,7 +52,9 @@ def fold(ended: Iterable[Ended]) -> list[Ended]:
     return list(best.values())
 
 
-async def conclude(connection: Connection, ended: Iterable[Ended], now: datetime) -> Concluded:
+async def conclude(
+    connection: Connection, ended: Iterable[Ended], now: datetime, window: Window
+) -> Concluded:
     """Apply final results whose orders are locked by `lock_orders`. Wake "feed" after the commit when orders finished."""
     rows = fold(ended)
     if not rows:
@@ -56,9 +68,13 @@ async def conclude(connection: Connection, ended: Iterable[Ended], now: datetime
         [row.settled_by for row in rows],
         now,
     )
-    finished = await finish(connection, (row["order_id"] for row in found if row["complete"]), now)
+    over = [row["order_id"] for row in found if row["complete"]]
+    revived = await fall_back(connection, over, now, window)
+    finished = await finish(connection, (order_id for order_id in over if order_id not in revived), now)
     return Concluded(
-        finished, tuple((row["order_id"], row["notification_id"]) for row in found if row["corrected"])
+        finished,
+        tuple((row["order_id"], row["notification_id"]) for row in found if row["corrected"]),
+        len(revived),
     )
 
 

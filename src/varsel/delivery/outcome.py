@@ -17,6 +17,7 @@ from varsel.delivery.ending import Concluded, conclude, lock_orders, passed
 from varsel.delivery.handoff import Handoffs
 from varsel.delivery.model import ACS, DSN, FIRST_POLL, Ended, Parcel, reference_family
 from varsel.delivery.transact import in_halves, transact
+from varsel.delivery.window import Window
 from varsel.runtime.clock import Calendar
 from varsel.runtime.errors import DatabaseUnavailable
 from varsel.runtime.metrics import counter
@@ -94,6 +95,7 @@ class Outcomes:
         self._calendar = calendar
         self._handoffs = handoffs
         self._owner = owner
+        self._window = Window.of(settings)
         self._email_settle = timedelta(seconds=settings.email_settle)
         self._grace = timedelta(seconds=settings.expiry_grace)
         self._unknown = UnknownRules.of(settings)
@@ -207,7 +209,7 @@ class Outcomes:
         passed(concluded)
         if early:
             self._early()
-        if concluded.finished:
+        if concluded.tells:
             self._finished(concluded)
         if any(isinstance(outcome, Temporary) for _, outcome in batch):
             self._ready()
@@ -249,7 +251,7 @@ class Outcomes:
             for parcel, outcome in refused
             if parcel.attempt_id in stored
         ]
-        return early, await conclude(connection, ended, self._calendar.now())
+        return early, await conclude(connection, ended, self._calendar.now(), self._window)
 
     async def _accept(self, connection: Connection, accepted: Sequence[tuple[Parcel, Accepted]]) -> bool:
         now = self._calendar.now()

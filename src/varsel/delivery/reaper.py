@@ -18,6 +18,7 @@ from varsel.delivery.lowwater import LowWater
 from varsel.delivery.model import Ended
 from varsel.delivery.outcome import UnknownRules
 from varsel.delivery.transact import in_halves, transact
+from varsel.delivery.window import Window
 from varsel.runtime.clock import Calendar, Machine
 from varsel.runtime.metrics import counter
 from varsel.runtime.settings import Settings
@@ -55,6 +56,7 @@ class Reaper:
         self._ready = ready
         self._grace = timedelta(seconds=settings.expiry_grace)
         self._unknown = UnknownRules.of(settings)
+        self._window = Window.of(settings)
         self._awaited_place: LowWater[tuple[datetime, UUID]] = LowWater(machine, (_EPOCH, UUID(int=0)))
 
     def reset(self) -> None:
@@ -106,6 +108,7 @@ class Reaper:
                         for row in taken
                     ],
                     now,
+                    self._window,
                 )
 
             await self._done(transact(self._database, work))
@@ -136,6 +139,7 @@ class Reaper:
                         for row in still
                     ],
                     now,
+                    self._window,
                 )
 
             await self._done(transact(self._database, work))
@@ -170,6 +174,7 @@ class Reaper:
                     connection,
                     [Ended(order_id, one, states.FAILED_TTL, 30, "expiry") for order_id, one in part],
                     now,
+                    self._window,
                 )
 
             await self._done(transact(self._database, work))
@@ -180,7 +185,7 @@ class Reaper:
     async def _done(self, work: Awaitable[Concluded]) -> None:
         concluded = await work
         passed(concluded)
-        if concluded.finished or concluded.corrected:
+        if concluded.tells:
             self._finished(concluded)
 
     async def _skip(self, row: tuple[UUID, UUID], error: BaseException) -> None:

@@ -16,6 +16,7 @@ from varsel.delivery.ending import Concluded, conclude, lock_orders, passed
 from varsel.delivery.lowwater import LowWater
 from varsel.delivery.model import Ended
 from varsel.delivery.transact import in_halves, transact
+from varsel.delivery.window import Window
 from varsel.runtime.clock import Calendar, Machine
 from varsel.runtime.steps import step
 from varsel.store import queries, states
@@ -116,11 +117,13 @@ class Matcher:
         database: Database,
         calendar: Calendar,
         machine: Machine,
+        window: Window,
         *,
         finished: Callable[[Concluded], None],
     ) -> None:
         self._database = database
         self._calendar = calendar
+        self._window = window
         self._finished = finished
         self._place: LowWater[int] = LowWater(machine, 0)
 
@@ -151,7 +154,7 @@ class Matcher:
         if found:
             step("report.applied")
         passed(concluded)
-        if concluded.finished or concluded.corrected:
+        if concluded.tells:
             self._finished(concluded)
         return len(found) == BATCH
 
@@ -172,6 +175,7 @@ class Matcher:
                 for row in rows
             ],
             self._calendar.now(),
+            self._window,
         )
         await connection.execute(_sql.drop_parked, [row["report_id"] for row in rows])
         return concluded
@@ -182,7 +186,7 @@ class Matcher:
                 return await self._apply(connection, part)
 
             concluded = await transact(self._database, work)
-            if concluded.finished or concluded.corrected:
+            if concluded.tells:
                 self._finished(concluded)
 
         async def bury(row: Any, error: BaseException) -> None:

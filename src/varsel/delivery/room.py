@@ -95,7 +95,7 @@ class DeliveryRoom:
 
 def window_of(settings: Settings) -> Window:
     """The daytime window of the settings; SettingsError when its hours make none."""
-    return Window(settings.sms_window_start, settings.sms_window_end, settings.sms_window_weekdays_only)
+    return Window.of(settings)
 
 
 class Worker:
@@ -176,7 +176,7 @@ class Worker:
             finished=lambda: self._finished(Concluded(1)),
         )
         self._sequencer = Sequencer(database, machine)
-        self._matcher = Matcher(database, calendar, machine, finished=self._finished)
+        self._matcher = Matcher(database, calendar, machine, window, finished=self._finished)
         self._reaper = Reaper(
             database, calendar, machine, settings, finished=self._finished, ready=self._look_ready
         )
@@ -439,6 +439,8 @@ class Worker:
     def _finished(self, concluded: Concluded) -> None:
         if concluded.finished:
             self._wakes["feed"].set()
+        if concluded.revived:
+            self._look_ready()
 
     def _look_ready(self) -> None:
         for dispatcher in self._dispatchers.values():

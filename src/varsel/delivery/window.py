@@ -14,6 +14,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from varsel.runtime.errors import SettingsError
+from varsel.runtime.settings import Settings
 
 OSLO: Final = ZoneInfo("Europe/Oslo")
 LIFE: Final = timedelta(hours=48)
@@ -46,6 +47,11 @@ class Window:
             raise SettingsError(
                 "VARSEL_SMS_WINDOW_START must be before VARSEL_SMS_WINDOW_END, both hours from 0 to 24."
             )
+
+    @classmethod
+    def of(cls, settings: Settings) -> Window:
+        """The daytime window of the settings; SettingsError when its hours make none."""
+        return cls(settings.sms_window_start, settings.sms_window_end, settings.sms_window_weekdays_only)
 
     def _allowed(self, day: date) -> bool:
         return not self.weekdays_only or (day.weekday() < 5 and not self.holiday(day))

@@ -469,6 +469,24 @@ CREATE TABLE public.report (
 )
 PARTITION BY RANGE (id);
 
+CREATE TABLE public.reserve (
+    order_id uuid NOT NULL,
+    id uuid NOT NULL,
+    creator text NOT NULL,
+    channel text NOT NULL,
+    "position" integer NOT NULL,
+    recipient_kind text NOT NULL,
+    recipient text,
+    recipient_key bytea,
+    address text NOT NULL,
+    custom_subject text,
+    custom_body text,
+    sms_parts smallint,
+    body_length integer,
+    domain text,
+    daytime boolean NOT NULL
+);
+
 CREATE TABLE public.retention (
     what text NOT NULL,
     until timestamp with time zone NOT NULL
@@ -733,6 +751,9 @@ ALTER TABLE ONLY public.ready
 
 ALTER TABLE ONLY public.report
     ADD CONSTRAINT report_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.reserve
+    ADD CONSTRAINT reserve_pkey PRIMARY KEY (order_id, id);
 
 ALTER TABLE ONLY public.retention
     ADD CONSTRAINT retention_pkey PRIMARY KEY (what);

@@ -30,6 +30,8 @@ where order_id = any($1::uuid[]) and (custom_subject is not null or custom_body 
 -- Who got the messages of orders that ended long ago: numbers, names of accounts, addresses, and what finds them.
 with logged as (
     update notification_log set recipient = null, recipient_key = null, destination = '' where order_id = any($1::uuid[])
+), kept as (
+    delete from reserve where order_id = any($1::uuid[])
 )
 update notification set recipient = null, recipient_key = null, address = '' where order_id = any($1::uuid[]);
 

@@ -18,6 +18,8 @@ with open as (
     delete from due where order_id in (select id from open)
 ), unsent as (
     delete from ready where order_id in (select id from open)
+), reserve as (
+    delete from reserve where order_id in (select id from open)
 ), messages as (
     delete from notification where order_id in (select id from open)
 )

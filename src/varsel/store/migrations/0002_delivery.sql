@@ -61,6 +61,26 @@ create index ready_leased on ready (lease_until) where owner is not null;
 create index ready_expiring on ready (expires_at);
 create index ready_order on ready (order_id);
 
+-- Planned over the other channel (`fallbackOnFailure`): takes over in the transaction that ends the last message, if all have failed.
+create table reserve (
+    order_id       uuid     not null,
+    id             uuid     not null,
+    creator        text     not null,
+    channel        text     not null,
+    position       integer  not null,
+    recipient_kind text     not null,
+    recipient      text,
+    recipient_key  bytea,
+    address        text     not null,
+    custom_subject text,
+    custom_body    text,
+    sms_parts      smallint,
+    body_length    integer,
+    domain         text,
+    daytime        boolean  not null,
+    primary key (order_id, id)
+);
+
 -- The intent: written just before the point of no return, gone when the outcome is known.
 create table handoff (
     attempt_id      uuid        primary key,

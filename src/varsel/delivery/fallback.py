@@ -1,0 +1,80 @@
+"""The other channel, for orders that ask for it (`fallbackOnFailure`; docs/reference/delivery.md 3.7).
+
+What it would send is planned with the order, by what the registers hold then, and kept in reserve. It takes over in the
+transaction that ends the last message of the chosen channel, if all of them have failed for certain; so it is sent at
+most once, and the order stays open meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from varsel.delivery.model import DueOrder, Kind, Planned
+from varsel.delivery.window import Window, expiry
+from varsel.store import queries, states
+from varsel.store.content import OrderContent
+from varsel.store.database import Connection
+
+_sql = queries.load("varsel.delivery")
+
+_OTHER: Final[dict[Kind, Kind]] = {"Email": "Sms", "Sms": "Email"}
+
+
+def other_way(order: DueOrder, content: OrderContent, rows: Sequence[Planned]) -> DueOrder | None:
+    """The order as it would go over the other channel; None where it does not ask for it, or there is nothing to change to.
+
+    An order that goes over both channels already, whether by its scheme or because an organization has its addresses on
+    one and a user on the other, has no other channel.
+    """
+    used = {row.channel for row in rows if row.status == states.NEW}
+    if not content.fallback_on_failure or len(used) != 1:
+        return None
+    other = _OTHER[used.pop()]
+    text = content.sms if other == "Sms" else content.email
+    return None if text is None else replace(order, channel=other)
+
+
+async def keep_in_reserve(connection: Connection, rows: Sequence[Planned]) -> None:
+    """Store what takes over if everything fails; rows that have no address are left out."""
+    rows = [row for row in rows if row.status == states.NEW]
+    if rows:
+        await connection.execute(
+            _sql.keep_in_reserve,
+            [row.order_id for row in rows],
+            [row.id for row in rows],
+            [row.creator for row in rows],
+            [row.channel for row in rows],
+            [row.position for row in rows],
+            [row.recipient_kind for row in rows],
+            [row.recipient for row in rows],
+            [row.recipient_key for row in rows],
+            [row.address for row in rows],
+            [row.custom_subject for row in rows],
+            [row.custom_body for row in rows],
+            [row.sms_parts for row in rows],
+            [row.body_length for row in rows],
+            [row.domain for row in rows],
+            [row.daytime for row in rows],
+        )
+
+
+async def fall_back(
+    connection: Connection, order_ids: Sequence[UUID], now: datetime, window: Window
+) -> frozenset[UUID]:
+    """Of orders whose messages have all ended, and whose rows are locked: those whose reserve takes over now."""
+    kept = [row[0] for row in await connection.fetch(_sql.orders_in_reserve, order_ids)] if order_ids else []
+    if not kept:
+        return frozenset()
+    rows = await connection.fetch(
+        _sql.fall_back,
+        kept,
+        now,
+        window.opening(now),
+        expiry(window, daytime=False, requested_at=now),
+        expiry(window, daytime=True, requested_at=now),
+    )
+    return frozenset(row[0] for row in rows)
