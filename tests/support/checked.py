@@ -16,7 +16,7 @@ import jsonschema  # type: ignore[import-untyped]
 
 from varsel.cli.description import ENDPOINTS
 from varsel.runtime.asgi import ASGIApp, Receive, Scope, Send
-from varsel.runtime.endpoints import Bound, Call, Endpoint, Reply
+from varsel.runtime.endpoints import Bound, Call, Endpoint, Policy, Reply
 from varsel.runtime.openapi import document
 from varsel.runtime.routing import Route, RouteTable
 from varsel.runtime.settings import Settings
@@ -48,6 +48,9 @@ class Contract:
             # Routing refuses by itself; the site around the router has pages that no row describes.
             return None
         endpoint = route.bound.endpoint
+        if status == 404 and endpoint.policy is Policy.INTERNAL:
+            assert not body, f"{where}: on other listeners the path does not exist"
+            return None
         if status == _GONE:
             return endpoint.operation
         told = self.document["paths"][endpoint.path][method.lower()]["responses"].get(str(status))
