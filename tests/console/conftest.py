@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import pytest_asyncio
 
+from tests.console.driving import browsing
 from tests.console.visiting import Browser, Site, close_site, open_site
 from varsel.store.database import Database
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def chromium() -> AsyncIterator[Any]:
+    async with browsing() as browser:
+        yield browser
 
 
 @pytest.fixture

@@ -1,8 +1,13 @@
-"""Chromium for the browser tests: one page whose console must stay silent, screenshots, and axe."""
+"""Chromium for the browser tests: one browser for all, a fresh profile for each, whose console must stay silent; screenshots, and axe.
+
+Screenshots are kept under tests/out. With VARSEL_GUIDE_PICTURES set to a folder, the guide's own pictures are written there too
+(`VARSEL_GUIDE_PICTURES=docs/tutorial/portal make browser ARGS="-k guide"` renews what the guide shows).
+"""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -35,13 +40,19 @@ class Driver:
     sent: list[str] = field(default_factory=list)
     shots: int = 0
 
-    async def look(self, name: str) -> None:
-        """Keep a screenshot of the whole page; axe must find nothing that keeps people out."""
+    async def look(self, name: str, *, part: str | None = None, guide: bool = False) -> None:
+        """Keep a screenshot of the whole page; axe must find nothing that keeps people out.
+
+        With `guide` the picture belongs to the guide: the top of the page, or the `part` that a selector names.
+        """
         self.shots += 1
         OUT.mkdir(parents=True, exist_ok=True)
         await self.page.screenshot(
             path=OUT / f"{self.language}-{self.shots:02}-{name}.png", full_page=True, animations="disabled"
         )
+        pictures = os.environ.get("VARSEL_GUIDE_PICTURES")
+        if guide and pictures:
+            await self._picture(Path(pictures) / f"{self.language}-{name}.png", part)
         await self.page.evaluate(_AXE)
         found = await self.page.evaluate("axe.run(document)")
         faults = [
@@ -52,6 +63,24 @@ class Driver:
         ]
         assert not faults, f"{name}: " + "\n".join(faults)
 
+    async def _picture(self, path: Path, part: str | None) -> None:
+        """What the guide shows: without the empty margins, and no longer than a reader takes in at once."""
+        bottom = await self.page.evaluate(
+            "document.querySelector('main').lastElementChild.getBoundingClientRect().bottom + window.scrollY"
+        )
+        clip = {"x": 140, "y": 0, "width": 1000, "height": min(bottom + 40, 1000)}
+        if part is not None:
+            box = await self.page.locator(part).first.bounding_box()
+            top = await self.page.evaluate("window.scrollY")
+            clip = {
+                "x": max(box["x"] - 8, 0),
+                "y": max(box["y"] + top - 8, 0),
+                "width": box["width"] + 16,
+                "height": min(box["height"] + 16, 1000),
+            }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        await self.page.screenshot(path=path, full_page=True, clip=clip, animations="disabled")
+
     async def over(self) -> int:
         """Pixels that stand out to the side."""
         script = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
@@ -59,16 +88,23 @@ class Driver:
 
 
 @contextlib.asynccontextmanager
-async def driver(language: str = "nb", **options: Any) -> AsyncIterator[Driver]:
-    """A fresh browser that asks for `language`; at the end its console has said nothing."""
+async def browsing() -> AsyncIterator[Any]:
+    """A running Chromium without a window."""
     from playwright.async_api import async_playwright
 
-    async with contextlib.AsyncExitStack() as stack:
-        playwright = await stack.enter_async_context(async_playwright())
+    async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
-        stack.push_async_callback(browser.close)
-        locale = {"nb": "nb-NO", "en": "en-GB"}[language]
-        context = await browser.new_context(locale=locale, viewport={"width": 1280, "height": 900}, **options)
+        yield browser
+        await browser.close()
+
+
+@contextlib.asynccontextmanager
+async def driver(browser: Any, language: str = "nb", **options: Any) -> AsyncIterator[Driver]:
+    """A profile of its own that asks for `language`; at the end its console has said nothing."""
+    locale = {"nb": "nb-NO", "en": "en-GB"}[language]
+    context = await browser.new_context(locale=locale, viewport={"width": 1280, "height": 900}, **options)
+    try:
+        context.set_default_timeout(60_000)
         page = await context.new_page()
         found = Driver(page, language)
         page.on("console", lambda message: found.said.append(message.text))
@@ -76,6 +112,8 @@ async def driver(language: str = "nb", **options: Any) -> AsyncIterator[Driver]:
         context.on("request", lambda request: found.sent.append(_whole(request)))
         yield found
         assert found.said == []
+    finally:
+        await context.close()
 
 
 def _whole(request: Any) -> str:

@@ -3,32 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import shutil
 import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import pytest_asyncio
 import uvicorn
 
+from tests.console.driving import driver
 from tests.console.test_inbox_pages import NOW, KeptMessages, email, sms
 from tests.support.polling import until
 from varsel.console.room import ConsoleRoom
 from varsel.runtime.clock import ManualClock
 from varsel.runtime.settings import Settings
 
-pytestmark = pytest.mark.browser
-
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 
 @pytest.fixture
@@ -36,7 +26,7 @@ def inbox() -> KeptMessages:
     return KeptMessages(email(), sms())
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def base(inbox: KeptMessages) -> AsyncIterator[str]:
     room = await ConsoleRoom.open(Settings(), ManualClock(NOW), sandbox=True, inbox=inbox)
 
@@ -54,22 +44,12 @@ async def base(inbox: KeptMessages) -> AsyncIterator[str]:
         await task
 
 
-@pytest.fixture
-async def page() -> AsyncIterator[Any]:
+@pytest_asyncio.fixture(loop_scope="session")
+async def page(chromium: Any) -> AsyncIterator[Any]:
     """A page whose console must stay silent: a breach of the content security policy is said there."""
-    from playwright.async_api import async_playwright
-
-    async with contextlib.AsyncExitStack() as stack:
-        driver = await stack.enter_async_context(async_playwright())
-        browser = await driver.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
-        stack.push_async_callback(browser.close)
-        opened = await browser.new_page(locale="nb-NO")
-        said: list[str] = []
-        opened.said = said
-        opened.on("console", lambda message: said.append(message.text))
-        opened.on("pageerror", lambda error: said.append(str(error)))
-        yield opened
-        assert said == []
+    async with driver(chromium, "nb") as opened:
+        opened.page.said = opened.said
+        yield opened.page
 
 
 async def test_the_list_moves_by_itself_and_keeps_the_readers_place(

@@ -14,13 +14,14 @@ from urllib.parse import unquote_plus
 
 import httpx2
 import pytest
+import pytest_asyncio
 
 from tests.console.driving import Driver, driver
 from tests.support.polling import until
 from tests.support.varsel import Server, directory, varsel
 from varsel.console.texts import TEXTS
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 
 @pytest.fixture(scope="module")
@@ -30,15 +31,15 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture(params=["nb", "en"])
-async def drive(request: pytest.FixtureRequest) -> AsyncIterator[Driver]:
-    async with driver(request.param) as opened:
+@pytest_asyncio.fixture(params=["nb", "en"], loop_scope="session")
+async def drive(request: pytest.FixtureRequest, chromium: Any) -> AsyncIterator[Driver]:
+    async with driver(chromium, request.param) as opened:
         yield opened
 
 
-@pytest.fixture
-async def norwegian() -> AsyncIterator[Driver]:
-    async with driver("nb") as opened:
+@pytest_asyncio.fixture(loop_scope="session")
+async def norwegian(chromium: Any) -> AsyncIterator[Driver]:
+    async with driver(chromium, "nb") as opened:
         yield opened
 
 
@@ -73,28 +74,28 @@ async def test_the_guide_from_login_to_a_delivered_message(drive: Driver, sandbo
     t = TEXTS[drive.language]
     page = drive.page
     await page.goto(f"{sandbox.url}/console")
-    await drive.look("login")
+    await drive.look("login", guide=True)
     await page.get_by_role("link", name=t["login_button"]).click()
-    await drive.look("test-person")
+    await drive.look("test-person", guide=True)
     await page.get_by_label("Testperson" if drive.language == "nb" else "Test person").select_option(
         "17849012320"
     )
     await page.get_by_role("button").click()
-    await drive.look("self-service")
+    await drive.look("self-service", guide=True)
     await page.get_by_role("link", name=f"{t['integrations']}, {t['env_test']}, Testkommune").click()
-    await drive.look("integrations")
+    await drive.look("integrations", guide=True)
 
     # Ny integrasjon
     await page.get_by_role("link", name=t["new_integration"]).click()
     await page.get_by_label(t["client_name"]).fill("Saksbehandling")
     await page.get_by_label(t["description"]).fill("Varsler fra saksbehandlingssystemet")
     await page.get_by_label("altinn:serviceowner", exact=True).check()
-    await drive.look("new-integration")
+    await drive.look("new-integration", guide=True)
     await page.get_by_role("button", name=t["create"]).click()
     assert await page.get_by_role("status").first.inner_text() == t["done_created"]
     client_id = await page.get_by_label(t["client_id"], exact=True).input_value()
     here = page.url.partition("?")[0]
-    await drive.look("integration")
+    await drive.look("integration", guide=True)
 
     # The key, made in the browser
     await page.get_by_role("link", name=t["make_key"]).click()
@@ -109,7 +110,7 @@ async def test_the_guide_from_login_to_a_delivered_message(drive: Driver, sandbo
     assert json.loads(base64.b64decode(encoded, validate=True)) == pair
     assert set(public) == {"kty", "use", "alg", "kid", "e", "n"}
     assert set(pair) == set(public) | {"d", "p", "q", "dp", "dq", "qi"}
-    await drive.look("key-made")
+    await drive.look("key-made", guide=True)
 
     # The seed's way: [] first, the key between the brackets, Legg til
     await page.goto(here)
@@ -123,7 +124,7 @@ async def test_the_guide_from_login_to_a_delivered_message(drive: Driver, sandbo
     await page.get_by_role("button", name=t["add"], exact=True).click()
     assert await page.get_by_role("status").first.inner_text() == t["done_key_added"]
     assert await page.get_by_role("rowheader", name=public["kid"]).count() == 1
-    await drive.look("key-registered")
+    await drive.look("key-registered", part="#keys-section", guide=True)
 
     # Prøv den, with the key made before
     await page.get_by_role("link", name=t["make_key"]).click()
@@ -137,7 +138,7 @@ async def test_the_guide_from_login_to_a_delivered_message(drive: Driver, sandbo
         assert await page.get_by_role("heading", name=t[f"try_{number}"]).count() == 1
     assert '"urn:altinn:org": "testkommune"' in await page.locator("#calls").inner_text()
     token = await page.get_by_role("textbox", name=t["try_token"]).input_value()
-    await drive.look("token")
+    await drive.look("token", part="section[aria-labelledby=try-title]", guide=True)
 
     # An order with it, and the message in the inbox
     address = f"kari.{drive.language}@example.org"
@@ -153,7 +154,7 @@ async def test_the_guide_from_login_to_a_delivered_message(drive: Driver, sandbo
     await page.goto(f"{sandbox.url}/console/inbox?to={address}")
     await page.get_by_text("Vedtak").first.click()
     await page.get_by_text("Hei Kari").first.wait_for()
-    await drive.look("delivered")
+    await drive.look("delivered", guide=True)
 
     # Nothing of the private half was ever sent
     for request in map(unquote_plus, drive.sent):
@@ -309,9 +310,9 @@ async def test_a_phone_shows_everything_without_scrolling_sideways(
     await norwegian.look(f"phone-{width}-integration")
 
 
-async def test_without_javascript_an_integration_and_a_key_are_made(sandbox: Server) -> None:
+async def test_without_javascript_an_integration_and_a_key_are_made(sandbox: Server, chromium: Any) -> None:
     t = TEXTS["nb"]
-    async with driver("nb", java_script_enabled=False) as plain:
+    async with driver(chromium, "nb", java_script_enabled=False) as plain:
         await log_in(plain, sandbox)
         await new_integration(plain, "Uten skript")
         file = str(sandbox.data.parent / "uten-skript.json")

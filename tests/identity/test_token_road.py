@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import html
+
 import pytest
 
 from tests.support.identity import BASE, GRANT, World, header_of, payload_of
+from varsel.identity.maskinporten import errors
+from varsel.identity.maskinporten.errors import BY_PAGE, Rule
 from varsel.identity.registry import CREATE_SCOPE
 from varsel.runtime.endpoints import Policy
 from varsel.runtime.errors import EmptyProblem
@@ -86,6 +90,28 @@ async def test_refusals_carry_code_trace_and_help_page(world: World) -> None:
     description, _, trace = body["error_description"].partition(" (trace_id: ")
     assert description == "Invalid assertion. Invalid JWT claim aud" and len(trace.rstrip(")")) == 32
     assert (await world.http.get("/maskinporten/errors/MP-999")).status_code == 404
+
+
+async def test_a_refusal_without_a_code_has_a_help_page_too(world: World) -> None:
+    answer = await world.token_request(world.grant(header={"alg": "RS256", "kid": "another"}))
+    assert answer.json()["error_uri"] == BASE + "/maskinporten/errors/unknown-key"
+    page = await world.http.get(answer.json()["error_uri"].removeprefix(BASE))
+    assert page.status_code == 200 and "Egne public nøkler" in page.text
+
+
+@pytest.mark.parametrize("rule", BY_PAGE.values(), ids=lambda rule: rule.page)
+async def test_every_refusal_says_what_to_do_in_both_languages(world: World, rule: Rule) -> None:
+    page = await world.http.get(f"/maskinporten/errors/{rule.page}")
+    assert page.status_code == 200
+    for words in (rule.text, rule.advice, rule.advice_nb):
+        assert len(words) > 10 and html.escape(words) in page.text
+    assert rule.advice != rule.advice_nb
+
+
+def test_no_refusal_is_left_out() -> None:
+    assert {id(rule) for rule in vars(errors).values() if isinstance(rule, Rule)} == {
+        id(rule) for rule in BY_PAGE.values()
+    }
 
 
 @pytest.mark.parametrize(

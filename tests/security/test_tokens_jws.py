@@ -219,9 +219,9 @@ async def test_010_bad_certificates(
     header = {"alg": "RS256", "x5c": x5c(rsa_key())}
     answer = await world.token_request(compact(header, world.claims(iss=str(client)), rsa_key()))
     assert answer.status_code == 400
-    uri = answer.json().get("error_uri")
+    uri = answer.json()["error_uri"]
     # A thousand certificates make a request that is refused for its size alone.
-    assert uri is None if code is None else uri.endswith(code)
+    assert uri.endswith(code or "request")
 
 
 @every_door

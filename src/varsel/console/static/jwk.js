@@ -145,13 +145,13 @@ async function call(number, request, url, options) {
   }
 }
 
-/** A link to the page about an MP code; only our own help pages are linked. */
+/** A link to the page about a refusal; only our own help pages are linked. */
 function help(body) {
-  const code = /\/(MP-\d{3})$/.exec(body.error_uri ?? "")?.[1];
-  if (!code) return null;
+  const page = /\/(MP-\d{3}|[a-z-]{1,40})$/.exec(body.error_uri ?? "")?.[1];
+  if (!page) return null;
   const line = node("p");
-  const link = { class: "ds-link", href: `/maskinporten/errors/${code}`, target: "_blank", rel: "noopener" };
-  line.append(node("a", word("try_help", code), link));
+  const link = { class: "ds-link", href: `/maskinporten/errors/${page}`, target: "_blank", rel: "noopener" };
+  line.append(node("a", word("try_help", page.startsWith("MP-") ? page : body.error), link));
   return line;
 }
 

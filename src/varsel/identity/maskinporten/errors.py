@@ -10,14 +10,23 @@ from varsel.runtime.errors import VarselError
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One row of the table. `advice` tells the developer what to do, in English and Norwegian, on the help page."""
+    """One row of the table. `advice` tells the developer what to do, in English and Norwegian, on the help page.
+
+    `name` is the page's last part where the table has no code: such an `error_uri` is our addition, and a reader of codes sees none.
+    """
 
     code: str | None
     error: str
     status: int
     text: str
-    advice: str = ""
-    advice_nb: str = ""
+    advice: str
+    advice_nb: str
+    name: str = ""
+
+    @property
+    def page(self) -> str:
+        """Last part of the help page's address."""
+        return self.code or self.name
 
 
 INVALID = "invalid_request"
@@ -104,10 +113,32 @@ EXPIRED: Final = Rule(
     "The grant is too old, or the clock is wrong by more than 10 seconds. Compare it with the Date header of the answer.",
     "Tildelingen er for gammel, eller klokken går mer enn 10 sekunder feil. Sammenlign med Date i svaret.",
 )
-FUTURE: Final = Rule(None, GRANT, 400, _LEAD + "Issue time is after now")
-UNKNOWN_KEY: Final = Rule(None, GRANT, 400, _LEAD + "Unknown key identifier (kid) for client")
+FUTURE: Final = Rule(
+    None,
+    GRANT,
+    400,
+    _LEAD + "Issue time is after now",
+    "iat or nbf lies more than 10 seconds ahead: your clock is fast. Compare it with the Date header of the answer.",
+    "iat eller nbf ligger mer enn 10 sekunder fram i tid: klokken din går for fort. Sammenlign med Date i svaret.",
+    "issue-time",
+)
+UNKNOWN_KEY: Final = Rule(
+    None,
+    GRANT,
+    400,
+    _LEAD + "Unknown key identifier (kid) for client",
+    "No key of this name is registered on the integration. Compare kid in the grant's header with «Egne public nøkler», letter by letter.",
+    "Ingen nøkkel med dette navnet er registrert på integrasjonen. Sammenlign kid i hodet med «Egne public nøkler», bokstav for bokstav.",
+    "unknown-key",
+)
 KEY_MISSING: Final = Rule(
-    None, GRANT, 400, _LEAD + "The client requires pre-registered jwk and no key identifier (kid) provided"
+    None,
+    GRANT,
+    400,
+    _LEAD + "The client requires pre-registered jwk and no key identifier (kid) provided",
+    "The integration has registered keys: name the one that signed in the header kid.",
+    "Integrasjonen har registrerte nøkler: oppgi hvilken som har signert, i kid i hodet.",
+    "key-missing",
 )
 SCOPE_UNREGISTERED: Final = Rule(
     "MP-200",
@@ -125,9 +156,23 @@ SCOPE_KIND: Final = Rule(
     "The owner of the scope does not let machines use it.",
     "Eieren av scopet lar ikke maskiner bruke det.",
 )
-SCOPE_FORM: Final = Rule(None, "invalid_scope", 400, _LEAD + "Invalid JWT claim scope")
+SCOPE_FORM: Final = Rule(
+    None,
+    "invalid_scope",
+    400,
+    _LEAD + "Invalid JWT claim scope",
+    "scope is one text with names between single spaces, each once and at most fifty.",
+    "scope er én tekst med navn skilt av enkle mellomrom, hvert navn én gang og høyst femti.",
+    "scope-form",
+)
 OWN_CONSUMER: Final = Rule(
-    None, INVALID, 400, "The combination consumer_org in claim and delegation scope on client is invalid"
+    None,
+    INVALID,
+    400,
+    "The combination consumer_org in claim and delegation scope on client is invalid",
+    "consumer_org is for suppliers and names another organisation. For your own, leave it out.",
+    "consumer_org er for leverandører og peker på en annen virksomhet. Utelat den for din egen.",
+    "own-consumer",
 )
 NOT_GRANTED: Final = Rule(
     "MP-250",
@@ -170,16 +215,36 @@ DETAILS_VALUE: Final = Rule(
     "Én oppføring, en virksomhet som din egen kan opptre for, og en kort externalRef.",
 )
 REQUEST: Final = Rule(
-    None, INVALID, 400, "The request must be a form with grant_type and assertion, each once"
+    None,
+    INVALID,
+    400,
+    "The request must be a form with grant_type and assertion, each once",
+    "POST with Content-Type application/x-www-form-urlencoded, both parameters in the body and nothing in the query.",
+    "POST med Content-Type application/x-www-form-urlencoded, begge parametre i kroppen og ingenting i adressen.",
+    "request",
 )
 GRANT_TYPE: Final = Rule(
-    None, "unsupported_grant_type", 400, "Only urn:ietf:params:oauth:grant-type:jwt-bearer is served"
+    None,
+    "unsupported_grant_type",
+    400,
+    "Only urn:ietf:params:oauth:grant-type:jwt-bearer is served",
+    "Set grant_type to urn:ietf:params:oauth:grant-type:jwt-bearer.",
+    "Sett grant_type til urn:ietf:params:oauth:grant-type:jwt-bearer.",
+    "grant-type",
 )
-TOO_MANY: Final = Rule(None, "temporarily_unavailable", 429, "Too many requests")
+TOO_MANY: Final = Rule(
+    None,
+    "temporarily_unavailable",
+    429,
+    "Too many requests",
+    "Wait as long as Retry-After says. A token lives two minutes and serves many calls: keep it.",
+    "Vent så lenge Retry-After sier. Et token lever i to minutter og holder til mange kall: ta vare på det.",
+    "too-many",
+)
 
-#: code -> rule, for the help pages.
-BY_CODE: Final = {
-    rule.code: rule
+#: last part of the address -> rule, for the help pages.
+BY_PAGE: Final = {
+    rule.page: rule
     for rule in (
         PARAMETER,
         USED,
@@ -191,15 +256,22 @@ BY_CODE: Final = {
         X5C,
         SIGNATURE,
         EXPIRED,
+        FUTURE,
+        UNKNOWN_KEY,
+        KEY_MISSING,
         SCOPE_UNREGISTERED,
         SCOPE_KIND,
+        SCOPE_FORM,
+        OWN_CONSUMER,
         NOT_GRANTED,
         NOT_DELEGATED,
         DETAILS_TYPE,
         DETAILS_FIELD,
         DETAILS_VALUE,
+        REQUEST,
+        GRANT_TYPE,
+        TOO_MANY,
     )
-    if rule.code is not None
 }
 
 

@@ -13,8 +13,9 @@ from starlette.routing import Route
 from varsel.identity import http
 from varsel.identity.keys import KeyRing
 from varsel.identity.maskinporten import errors as rules
-from varsel.identity.maskinporten.errors import BY_CODE, Refusal
+from varsel.identity.maskinporten.errors import BY_PAGE, Refusal
 from varsel.identity.maskinporten.server import GRANT_TYPE, TokenServer
+from varsel.identity.sheet import document
 
 
 class MaskinportenRoutes:
@@ -84,20 +85,18 @@ class MaskinportenRoutes:
             "error": rule.error,
             "error_description": f"{refusal.text} (trace_id: {http.trace(request).trace_id})",
         }
-        if rule.code is not None:
-            body["error_uri"] = f"{self._server.issuer}errors/{rule.code}"
+        body["error_uri"] = f"{self._server.issuer}errors/{rule.page}"
         headers = {"Retry-After": str(wait)} if rule.status == 429 else {}
         return http.json(msgspec.json.encode(body), rule.status, headers)
 
     async def help(self, request: Request) -> Response:
         """The page that `error_uri` points at, in Norwegian and English."""
-        rule = BY_CODE.get(request.path_params["code"])
-        if rule is None or rule.code is None:
+        rule = BY_PAGE.get(request.path_params["code"])
+        if rule is None:
             return Response(status_code=404)
-        text, code = html.escape(rule.text), html.escape(rule.code)
-        return HTMLResponse(
-            f'<!doctype html><html lang="nb"><meta charset="utf-8"><title>{code}</title>'
-            f"<main><h1>{code}</h1><p><code>{text}</code></p><p>{html.escape(rule.advice_nb)}</p>"
-            f'<p lang="en">{html.escape(rule.advice)}</p></main></html>',
-            headers=http.PAGE_HEADERS,
+        text = html.escape(rule.text)
+        body = (
+            f'<p><code>{text}</code></p><div class="card"><p>{html.escape(rule.advice_nb)}</p>'
+            f'<p lang="en">{html.escape(rule.advice)}</p></div>'
         )
+        return HTMLResponse(document("nb", rule.code or rule.error, body), headers=http.PAGE_HEADERS)
