@@ -54,7 +54,12 @@ async def make_worker(database: Database, listener: Listener, days: Days) -> Asy
     started: list[Worker] = []
 
     async def make(
-        *channels: Any, resolver: Any = None, registers: Any = None, outbound: Any = None, **settings: Any
+        *channels: Any,
+        resolver: Any = None,
+        registers: Any = None,
+        outbound: Any = None,
+        condition_token: Any = None,
+        **settings: Any,
     ) -> Worker:
         worker = Worker(
             Settings(**{"stop_seconds": 2, **settings}),
@@ -67,6 +72,7 @@ async def make_worker(database: Database, listener: Listener, days: Days) -> Asy
             registers,
             outbound or NoOutbound(),
             resolver=resolver or (None if registers else NoResolver()),
+            condition_token=condition_token,
         )
         await worker.start()
         started.append(worker)

@@ -25,8 +25,11 @@ if TYPE_CHECKING:
     from varsel.channels.email.bounces import ReturnAddress
     from varsel.channels.model import Channel
     from varsel.delivery.bounces import BounceReceiver
+    from varsel.identity.outgoing import ConditionTokens
     from varsel.identity.room import IdentityRoom
     from varsel.identity.trust import Outbound
+    from varsel.recipients.http_registers import HttpRegisters
+    from varsel.recipients.registers import BuiltinRegisters
     from varsel.runtime.outbound import GuardedClient
 
 #: The roles that answer HTTP.
@@ -79,6 +82,23 @@ def channels(base: Base) -> list[Channel]:
         # Without a return address the senders' own mailboxes would get a notice for every mail that arrives.
         ask_success=bool(settings.bounce_domain),
         sign=sign,
+    )
+
+
+def registers_of(base: Base) -> BuiltinRegisters | HttpRegisters:
+    """The registers that the settings name; the name register gets the platform's own token, and nobody else does."""
+    from varsel.recipients.http_registers import open_registers
+
+    if not base.settings.register_url:
+        return open_registers(base.settings, base.database, base.machine, sandbox=base.sandbox)
+    from varsel.identity.outgoing import PlatformToken
+
+    return open_registers(
+        base.settings,
+        base.database,
+        base.machine,
+        sandbox=base.sandbox,
+        platform_token=PlatformToken(base.database, base.machine, base.master_key),
     )
 
 
@@ -223,10 +243,9 @@ async def _api(base: Base, stack: contextlib.AsyncExitStack) -> list[Bound]:
     from varsel.delivery.instant import InstantSender
     from varsel.delivery.room import DeliveryRoom, window_of
     from varsel.orders.room import OrdersRoom
-    from varsel.recipients.http_registers import open_registers
     from varsel.review.room import ReviewRoom
 
-    registers = open_registers(base.settings, base.database, base.machine, sandbox=base.sandbox)
+    registers = registers_of(base)
     stack.push_async_callback(registers.close)
     sender = await InstantSender.open(
         base.settings, base.database, base.calendar, base.machine, channels(base)
@@ -301,13 +320,26 @@ class Working:
 async def open_worker(base: Base) -> Working:
     """Begin to process orders; `base.start()` is the caller's."""
     from varsel.delivery.room import Worker
-    from varsel.recipients.http_registers import open_registers
 
     async with contextlib.AsyncExitStack() as stack:
         client = outbound(base)
-        registers = open_registers(base.settings, base.database, base.machine, sandbox=base.sandbox)
+        registers = registers_of(base)
         stack.push_async_callback(registers.close)
         stack.push_async_callback(client.close)
+        made: list[ConditionTokens] = []
+
+        async def condition_token(url: str) -> str | None:
+            if not made:  # a worker that asks no condition does not load what signs
+                from varsel.identity.outgoing import ConditionTokens
+
+                made.append(ConditionTokens(base.settings, base.database, base.machine, base.master_key))
+            return await made[0].token(url)
+
+        async def close_tokens() -> None:
+            for tokens in made:
+                await tokens.close()
+
+        stack.push_async_callback(close_tokens)
         opened = channels(base)
         for channel in opened:
             stack.push_async_callback(channel.close)
@@ -322,6 +354,7 @@ async def open_worker(base: Base) -> Working:
             registers,
             client,
             base.sandbox,
+            condition_token=condition_token,
         )
         stack.push_async_callback(worker.stop)
         await worker.start()

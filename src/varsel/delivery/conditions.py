@@ -1,7 +1,7 @@
 """Send conditions: one question to an address that a caller chose (docs/reference/delivery.md 5).
 
 The address is hostile until proven otherwise: the guarded client decides where it may lead (promise 9), nothing is
-followed, little is read, and no token of the platform goes along.
+followed, little is read, and the only token that goes along was made for this address and opens nothing else.
 """
 
 from __future__ import annotations
@@ -49,14 +49,15 @@ class HttpConditions:
         self._token = token
 
     async def ask(self, url: str) -> bool | None:
-        """True or false as answered; None for everything that is no such answer."""
+        """True or false as answered; None for everything that is no such answer. Unavailable when no token can be made now."""
         met = await self._answer(url)
         _conditions.labels("inconclusive" if met is None else "true" if met else "false").inc()
         return met
 
     async def _answer(self, url: str) -> bool | None:
+        # Outside the guard: a database that is away is not the caller's inconclusive answer.
+        token = await self._token(url) if self._token is not None else None
         try:
-            token = await self._token(url) if self._token is not None else None
             answer = await self._client.get(url, timeout=self._timeout, max_bytes=_MOST_OCTETS, token=token)
             if not 200 <= answer.status < 300:
                 log.info(

@@ -115,6 +115,7 @@ class Worker:
         sandbox: bool = False,
         *,
         resolver: Resolver | None = None,
+        condition_token: Callable[[str], Awaitable[str | None]] | None = None,
     ) -> None:
         self.id: UUID = uuid7()
         self._settings = settings
@@ -168,7 +169,7 @@ class Worker:
             window,
             self.id,
             key=lambda recipient: master_key.mac("recipient", recipient.encode()),
-            conditions=HttpConditions(outbound, settings.condition_timeout),
+            conditions=HttpConditions(outbound, settings.condition_timeout, condition_token),
             resolver=resolver or RegisterResolver(registers),
             retry=timedelta(seconds=settings.retry_seconds),
             rooms=self._rooms,

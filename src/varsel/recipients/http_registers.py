@@ -6,7 +6,7 @@ docs/reference/delivery.md 3.2. Each register whose address is not configured is
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from varsel.recipients.decision import DecisionError, permitted, question
@@ -22,7 +22,7 @@ from varsel.store.database import Database
 BATCH: Final = 500
 
 T = TypeVar("T")
-TokenMaker = Callable[[], str]
+TokenMaker = Callable[[], Awaitable[str]]
 
 
 class HttpRegisters:
@@ -36,6 +36,13 @@ class HttpRegisters:
         *,
         platform_token: TokenMaker | None = None,
     ) -> None:
+        async def platform_header() -> dict[str, str]:
+            assert platform_token is not None
+            return {"PlatformAccessToken": await platform_token()}
+
+        async def key_header() -> dict[str, str]:
+            return {"Ocp-Apim-Subscription-Key": settings.authorization_key}
+
         self._builtin = builtin
         self._profile = Service("profile", settings.profile_url, machine) if settings.profile_url else None
         self._names = (
@@ -43,7 +50,7 @@ class HttpRegisters:
                 "register",
                 settings.register_url,
                 machine,
-                headers=(lambda: {"PlatformAccessToken": platform_token()}) if platform_token else None,
+                headers=platform_header if platform_token else None,
             )
             if settings.register_url
             else None
@@ -53,7 +60,7 @@ class HttpRegisters:
                 "authorization",
                 settings.authorization_url,
                 machine,
-                headers=lambda: {"Ocp-Apim-Subscription-Key": settings.authorization_key},
+                headers=key_header,
             )
             if settings.authorization_url
             else None

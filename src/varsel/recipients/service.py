@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import aiohttp
@@ -24,7 +24,7 @@ _TRIPS_AT: Final = 5
 _RESTS_FOR: Final = 15.0
 _LARGEST: Final = 32_000_000
 
-Headers = Callable[[], Mapping[str, str]]
+Headers = Callable[[], Awaitable[Mapping[str, str]]]
 
 
 class Service:
@@ -87,7 +87,7 @@ class Service:
         if trace is not None:
             headers["traceparent"] = trace.traceparent
         if self._headers is not None:
-            headers |= self._headers()
+            headers |= await self._headers()
         async with self._session.post(
             self._base + path, data=msgspec.json.encode(question), headers=headers, allow_redirects=False
         ) as reply:

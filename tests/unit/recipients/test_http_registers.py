@@ -56,6 +56,10 @@ def clock() -> ManualClock:
     return ManualClock(datetime(2031, 3, 14, tzinfo=UTC))
 
 
+async def platform_token() -> str:
+    return "token"
+
+
 @pytest.fixture
 async def registers(country: Country, clock: ManualClock) -> AsyncIterator[HttpRegisters]:
     settings = Settings(
@@ -65,7 +69,7 @@ async def registers(country: Country, clock: ManualClock) -> AsyncIterator[HttpR
         authorization_key="key",
         authorization_batch=2,
     )
-    opened = HttpRegisters(settings, None, clock, platform_token=lambda: "token")
+    opened = HttpRegisters(settings, None, clock, platform_token=platform_token)
     yield opened
     await opened.close()
 
