@@ -54,11 +54,7 @@ def template(server_dsn: str) -> str:
     """The name of a migrated database that others are copied from."""
 
     async def make() -> None:
-        url = await create_database(server_dsn, TEMPLATE)
-        await migrate(url)
-        connection = await asyncpg.connect(url)
-        await connection.execute(_KEEP_PRISTINE)
-        await connection.close()
+        await migrate(await create_database(server_dsn, TEMPLATE))
 
     asyncio.run(make())
     return TEMPLATE
@@ -79,6 +75,7 @@ class _Spares:
         self._dsn = dsn
         self._clean: list[tuple[str, str]] = []
         self._shape = ""
+        self._rows: list[tuple[str, str]] = []  # tables that the migrations fill, and their rows as JSON
 
     async def take(self) -> tuple[str, str]:
         """Name and address of a clean database."""
@@ -88,6 +85,9 @@ class _Spares:
         url = await create_database(self._dsn, name, TEMPLATE)
         if not self._shape:
             connection = await asyncpg.connect(url)
+            for (table,) in await connection.fetch(_FILLED):
+                rows = await connection.fetchval(f"select jsonb_agg(to_jsonb(t)) from {table} t")
+                self._rows.append((table, rows))
             self._shape = await connection.fetchval(_SHAPE)
             await connection.close()
         return name, url
@@ -110,6 +110,11 @@ class _Spares:
             if await connection.fetchval(_SHAPE) != self._shape:
                 return False
             await connection.execute(_RINSE)
+            for table, rows in self._rows:
+                await connection.execute(
+                    f"insert into {table} overriding system value select * from jsonb_populate_recordset(null::{table}, $1)",
+                    rows,
+                )
         except asyncpg.PostgresError:
             return False
         else:
@@ -122,7 +127,7 @@ class _Spares:
 _SHAPE = """
 select concat_ws(
     ' ',
-    (select count(*) || '/' || max(oid::bigint) || '/' || sum(relnatts) || '/' || md5(string_agg(relacl::text, ',' order by oid))
+    (select count(*) || '/' || max(oid::bigint) || '/' || md5(string_agg(concat(relname, relnatts, relacl), ',' order by oid))
      from pg_class where oid >= 16384 and relnamespace <> 'pg_toast'::regnamespace),
     (select count(*) || '/' || count(*) filter (where tgenabled <> 'O') from pg_trigger),
     (select count(*) from pg_constraint), (select count(*) from pg_proc), (select count(*) from pg_namespace),
@@ -137,7 +142,6 @@ _RINSE = """
 do $$
 declare
     used text;
-    filled record;
 begin
     select string_agg(format('%I.%I', nspname, relname), ', ') into used
     from pg_class join pg_namespace on pg_namespace.oid = relnamespace
@@ -145,25 +149,11 @@ begin
     if used is not null then
         execute 'truncate ' || used || ' restart identity cascade';
     end if;
-    for filled in select relname from pg_class where relnamespace = 'pristine'::regnamespace and relkind = 'r' loop
-        execute format('insert into public.%I overriding system value select * from pristine.%I', filled.relname, filled.relname);
-    end loop;
 end $$
 """
-#: What a migrated database holds, beside its tables.
-_KEEP_PRISTINE = """
-do $$
-declare
-    filled record;
-begin
-    create schema pristine;
-    for filled in
-        select relname from pg_class
-        where relkind = 'r' and relnamespace = 'public'::regnamespace and pg_relation_size(oid) > 0
-    loop
-        execute format('create table pristine.%I as table public.%I', filled.relname, filled.relname);
-    end loop;
-end $$
+_FILLED = """
+select relname from pg_class
+where relkind = 'r' and relnamespace = 'public'::regnamespace and pg_relation_size(oid) > 0
 """
 
 
