@@ -7,7 +7,7 @@ PY    := $(VENV)/bin/python
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test lint format bench bench-long chaos fuzz browser schema docs openapi transcript lock clean server dev
+.PHONY: help demo up test lint format bench bench-long chaos fuzz browser schema docs site coverage openapi transcript lock clean server dev
 
 help: ## List the targets
 	@echo "Varsel: notifications for public bodies"
@@ -60,7 +60,16 @@ schema: dev ## Write src/varsel/store/schema.sql from the migrations
 	@exec $(PY) -m varsel.store.schema
 
 docs: dev ## Write the generated pages of docs/reference
-	@exec $(PY) -m varsel.cli.pages docs/reference
+	@$(PY) -m varsel.cli.pages docs/reference
+	@exec $(PY) scripts/sdk_reference.py docs/reference
+
+site: dev ## Build the documentation as a site in site/, every warning an error
+	@exec $(PY) -m sphinx -q -W --keep-going -n -b html docs site $(ARGS)
+
+coverage: dev ## Hold the Python client to full branch coverage
+	@exec $(PY) -m pytest -n 2 tests/client --ignore tests/client/test_docs.py --ignore tests/client/test_commands.py \
+	    --ignore tests/client/test_commands_more.py --ignore tests/client/test_commands_persons.py \
+	    --cov=varsel.client --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=100 $(ARGS)
 
 openapi: dev ## Write docs/reference/openapi.json from the endpoint table
 	@exec $(PY) -m varsel.cli.description docs/reference/openapi.json
