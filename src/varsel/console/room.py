@@ -18,6 +18,7 @@ from varsel.console.inbox import InboxPages
 from varsel.console.login import CALLBACK, LoginPages
 from varsel.console.login_sessions import ConsoleSessions
 from varsel.console.model import Inbox
+from varsel.console.operations import OperationsPages
 from varsel.console.pages import HEADERS, Pages
 from varsel.console.portal import PortalPages
 from varsel.console.portal_keypages import KeyPages
@@ -71,11 +72,13 @@ class ConsoleRoom:
             routes += InboxPages(pages, inbox).routes
         if portal is not None:
             pages.portal = True
-            self._login = login = _login(pages, settings, portal)
+            sessions = _sessions(settings, portal)
+            self._login = login = _login(pages, sessions, settings, portal)
             places = Places(login, portal.identity.clients, portal.machine)
             pages_of_portal = PortalPages(places, portal.database, settings.client_environment)
             keys = KeyPages(places, pages, pages_of_portal, settings)
-            routes += [*login.routes, *pages_of_portal.routes, *keys.routes]
+            operations = OperationsPages(login, portal.database, portal.machine, sessions.actor)
+            routes += [*login.routes, *pages_of_portal.routes, *keys.routes, *operations.routes]
         else:
             routes.append(Route("/login", self.no_login, methods=["GET"]))
         handlers = {404: self.missing, 405: self.not_allowed, Unavailable: self.unavailable}
@@ -160,11 +163,13 @@ class ConsoleRoom:
         return Response(None, 405, {**HEADERS, **(getattr(error, "headers", None) or {})})
 
 
-def _login(pages: Pages, settings: Settings, portal: Portal) -> LoginPages:
+def _sessions(settings: Settings, portal: Portal) -> ConsoleSessions:
+    secure = settings.base_url.startswith("https:")
+    return ConsoleSessions(portal.database, portal.identity.sessions, portal.master_key, secure=secure)
+
+
+def _login(pages: Pages, sessions: ConsoleSessions, settings: Settings, portal: Portal) -> LoginPages:
     identity, base = portal.identity, settings.base_url
-    sessions = ConsoleSessions(
-        portal.database, identity.sessions, portal.master_key, secure=base.startswith("https:")
-    )
     flow = identity.login_flow(CONSOLE_CLIENT, base + CALLBACK)
     return LoginPages(pages, sessions, identity.trail, flow, base)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
@@ -42,6 +43,14 @@ async def write(connection: Connection | Database, events: Sequence[Event]) -> N
             [event.subject for event in events],
             [msgspec.json.encode(event.details).decode() for event in events],
         )
+
+
+async def trail(
+    database: Database, organisation: str | None, most: int, before: UUID | None = None
+) -> list[Mapping[str, Any]]:
+    """The latest events, newest first: `id`, `at`, `actor`, `organisation`, `action`, `subject`, `details` (decoded)."""
+    rows = await database.fetch(sql.audit_of, organisation, most, before)
+    return [{**dict(row), "details": msgspec.json.decode(row["details"])} for row in rows]
 
 
 class AuditLog:

@@ -214,6 +214,60 @@ async def add_person(database: Database, pid: str, name: str) -> None:
     await database.execute(sql.insert_person, pid, name, uuid4())
 
 
-async def add_member(database: Database, pid: str, organisation: str | None, role: str) -> None:
-    """Invite a person: `service-owner` of an organisation, or `operator` of the platform."""
-    await database.execute(sql.upsert_membership, pid, organisation, role)
+async def add_member(
+    database: Database,
+    pid: str,
+    organisation: str | None,
+    role: str,
+    *,
+    actor: str = OPERATOR,
+    subject: str = "",
+) -> bool:
+    """Invite a person: `service-owner` of an organisation, or `operator` of the platform; False when the role was there already.
+
+    `subject` stands for the person in the audit trail, which knows no national numbers.
+    """
+    async with database.transaction() as connection:
+        added = await connection.fetchval(sql.upsert_membership, pid, organisation, role) is not None
+        if added:
+            await audit.write(
+                connection, [Event(actor, "member.added", subject, organisation, {"role": role})]
+            )
+    return added
+
+
+async def remove_member(
+    database: Database,
+    pid: str,
+    organisation: str | None,
+    role: str,
+    *,
+    actor: str = OPERATOR,
+    subject: str = "",
+) -> bool:
+    """Take a role back, in force with the person's next request; False when there was none.
+
+    OperatorError for the last operator: nobody could invite one any more but the command line.
+    """
+    async with database.transaction() as connection:
+        if await connection.fetchval(sql.delete_membership, pid, organisation, role) is None:
+            return False
+        if role == OPERATOR and await connection.fetchval(sql.count_operators) == 0:
+            raise OperatorError("The last operator stays; invite another one first.")
+        await audit.write(connection, [Event(actor, "member.removed", subject, organisation, {"role": role})])
+    return True
+
+
+async def members(database: Database) -> list[dict[str, Any]]:
+    """Everybody with a role: `pid`, `name`, `organisation`, `organisation_name`, `role`, `created_at`."""
+    return [dict(row) for row in await database.fetch(sql.members)]
+
+
+async def organisations(database: Database) -> list[dict[str, Any]]:
+    """Every organisation: `number`, `name`, `code` (None for one that is no service owner)."""
+    return [dict(row) for row in await database.fetch(sql.organisations)]
+
+
+async def knows_organisation(database: Database, number: str) -> bool:
+    """Whether an organisation of this number is registered."""
+    return bool(await database.fetchval(sql.knows_organisation, number))

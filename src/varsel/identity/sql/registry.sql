@@ -99,7 +99,29 @@ order by consumer, supplier, scope;
 
 -- name: upsert_membership
 -- Person $1 has role $3 for organisation $2 (null: the platform).
-insert into membership (pid, organisation, role) values ($1, $2, $3) on conflict do nothing;
+insert into membership (pid, organisation, role) values ($1, $2, $3) on conflict do nothing returning pid;
+
+-- name: delete_membership
+-- Person $1 has role $3 for organisation $2 (null: the platform) no longer.
+delete from membership where pid = $1 and organisation is not distinct from $2 and role = $3 returning pid;
+
+-- name: members
+-- Everybody with a role, operators first, then by organisation.
+select m.pid, p.name, m.organisation, o.name as organisation_name, m.role, m.created_at
+from membership m left join person p on p.pid = m.pid left join organisation o on o.number = m.organisation
+order by m.role, o.name, m.organisation, p.name, m.pid;
+
+-- name: count_operators
+-- How many people operate the platform.
+select count(*) from membership where role = 'operator';
+
+-- name: knows_organisation
+-- Whether organisation $1 is registered.
+select exists (select from organisation where number = $1);
+
+-- name: organisations
+-- Every organisation with its service owner's code, null for those that are none, by name.
+select o.number, o.name, s.code from organisation o left join service_owner s on s.number = o.number order by o.name, o.number;
 
 -- name: pid_of_user
 -- The national number of an Altinn user.
