@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
+
+import pytest
 
 from tests.engine.conftest import NOON, MakeWorker
 from tests.engine.fakes import FakeChannel
 from tests.engine.seed import place, statuses
 from tests.support.polling import until
+from varsel.runtime.errors import DatabaseUnavailable
+from varsel.store import queries
 from varsel.store.database import Database
 from varsel.store.ids import uuid7
 
@@ -110,3 +115,36 @@ async def test_a_stopping_worker_waits_for_answers(database: Database, make_work
     await worker.stop()
     assert await statuses(database, order) == ["Succeeded"]
     assert await database.fetchval("select count(*) from handoff") == 0
+
+
+async def test_messages_of_a_claim_that_broke_off_leave_before_their_lease_ends(
+    database: Database, make_worker: MakeWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The claim is committed, and the database goes away before the worker has read what it claimed."""
+    broken: list[str] = []
+    read = queries.load("varsel.delivery").read_messages
+    fetch = Database.fetch
+
+    async def breaking(self: Database, sql: str, *args: Any) -> Any:
+        if sql == read and not broken:
+            broken.append(sql)
+            raise DatabaseUnavailable
+        return await fetch(self, sql, *args)
+
+    monkeypatch.setattr(Database, "fetch", breaking)
+    channel = FakeChannel()
+    await make_worker(channel)
+    order = await place(database, "x@example.org", requested_at=NOON)
+    await until(lambda: is_taken(database, order))
+    # Put back into the table, where the worker claims it from.
+    await database.execute(
+        "insert into ready (notification_id, order_id, creator, channel, lane, domain, ready_at, expires_at) "
+        "select id, order_id, creator, channel, 1, 'example.org', $1, expires_at from notification where order_id = $2",
+        NOON,
+        order,
+    )
+    await database.execute("delete from awaiting")
+    await database.execute("update notification set status = 'New', rank = 0")
+    database.wake("ready")
+    await until(lambda: channel.to().count("x@example.org") == 2, 10)
+    assert broken

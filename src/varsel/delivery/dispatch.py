@@ -98,6 +98,7 @@ class Dispatcher:
         self._sending: dict[asyncio.Task[None], list[Parcel]] = {}
         self._wake = asyncio.Event()
         self._look = True
+        self._lost = False
         self._stopping = False
 
     # -- what others tell it -------------------------------------------------------------------------------------
@@ -145,8 +146,11 @@ class Dispatcher:
                 continue
             if self._look and len(self._held) < HOLD // 2:
                 try:
+                    if self._lost:
+                        await self._give_back_lost()
                     await self._claim()
                 except Unavailable:
+                    self._look = self._lost = True
                     await self._pause(0.5)
                     continue
                 except Exception:
@@ -187,6 +191,11 @@ class Dispatcher:
                 await self._wake.wait()
         if not self._wake.is_set():
             self._look = True
+
+    async def _give_back_lost(self) -> None:
+        """A claim that broke off may have been committed: without this its messages would wait for the end of their lease."""
+        await self._database.execute(_sql.release_unheld, self._owner, self.kind, self.lane, self.in_hand())
+        self._lost = False
 
     async def _claim(self) -> None:
         self._look = False

@@ -38,7 +38,8 @@ def is_unavailable(error: BaseException) -> bool:
     """Whether an error says that the database is away or cannot take writes, rather than that a statement is wrong."""
     if isinstance(error, asyncpg.PostgresError):
         return bool(error.sqlstate) and str(error.sqlstate).startswith(_UNAVAILABLE)
-    return isinstance(error, OSError | asyncpg.InterfaceError | TimeoutError)
+    # InternalClientError: the server has said on this connection that it shuts down, and the driver waits for words that never come.
+    return isinstance(error, OSError | asyncpg.InterfaceError | asyncpg.InternalClientError | TimeoutError)
 
 
 @contextlib.contextmanager
@@ -46,7 +47,13 @@ def unavailable_as_such() -> Any:
     """Turn driver errors that mean "no database" into DatabaseUnavailable."""
     try:
         yield
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+    except (
+        asyncpg.PostgresError,
+        asyncpg.InterfaceError,
+        asyncpg.InternalClientError,
+        OSError,
+        TimeoutError,
+    ) as error:
         if is_unavailable(error):
             raise DatabaseUnavailable from error
         raise

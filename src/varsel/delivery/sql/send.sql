@@ -60,6 +60,13 @@ returning p.scope, p.used, (p.slice + 1 - extract(epoch from (select at from mom
 -- Everything that owner $1 holds goes back untouched.
 update ready set owner = null, lease_until = null where owner = $1;
 
+-- name: release_unheld
+-- Messages of a channel and lane that owner $1 was given without hearing of it, because the answer was lost, go back; $4 are in its
+-- hands.
+update ready r set owner = null, lease_until = null
+where r.owner = $1 and r.channel = $2 and r.lane = $3 and r.notification_id <> all($4::uuid[])
+    and not exists (select from handoff h where h.notification_id = r.notification_id);
+
 -- name: release_lapsed_ready
 -- Leases that ran out go back untouched.
 update ready set owner = null, lease_until = null where notification_id = any(array(
