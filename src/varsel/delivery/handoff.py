@@ -11,7 +11,7 @@ from uuid import UUID
 import structlog
 
 from varsel.channels.model import MOST_OPEN_HANDOFFS, Message
-from varsel.delivery.model import Parcel
+from varsel.delivery.model import LANE_INSTANT, Parcel
 from varsel.delivery.transact import fetch_alone
 from varsel.delivery.window import Window
 from varsel.runtime.clock import Calendar
@@ -26,6 +26,7 @@ log = structlog.get_logger("varsel.delivery")
 _dwell = histogram("dwell_seconds")
 
 _NO_ONE: Final[frozenset[UUID]] = frozenset()
+KEPT: Final = 3  # open handoffs that only instant messages may use
 GATHER: Final = 0.004  # seconds a group waits for the connections that left together with it
 
 
@@ -34,7 +35,8 @@ class Handoffs:
 
     Channels ask in groups, and the groups of channels that ask at the same time share one commit. Connections that
     left together come back together, so a group waits a moment until as many ask as left: a commit costs the same for
-    one message as for a dozen.
+    one message as for a dozen. Instant messages go first, and some room is theirs alone: a provider that is silent for
+    minutes fills the rest.
     """
 
     def __init__(self, database: Database, calendar: Calendar, window: Window, owner: UUID) -> None:
@@ -92,6 +94,9 @@ class Handoffs:
         self._waiting.append((messages, future))
         if self._flush is None:
             self._flush = asyncio.create_task(self._run())
+        elif self._is_instant(messages):
+            self._full.set()
+            self._room.set()
         elif self._gathered():
             self._full.set()
         return await asyncio.shield(future)
@@ -104,20 +109,29 @@ class Handoffs:
                     timer = asyncio.get_running_loop().call_later(GATHER, self._full.set)
                     await self._full.wait()
                     timer.cancel()
-                while self._open and self._open + len(self._waiting[0][0]) > MOST_OPEN_HANDOFFS:
-                    self._room.clear()
-                    await self._room.wait()
+                self._waiting.sort(key=lambda one: not self._is_instant(one[0]))
                 group: list[tuple[Sequence[Message], asyncio.Future[frozenset[UUID]]]] = []
                 size = 0
-                while self._waiting:
-                    number = len(self._waiting[0][0])
-                    if group and self._open + size + number > MOST_OPEN_HANDOFFS:
-                        break
+                while self._waiting and self._fits(self._waiting[0][0], size):
                     group.append(self._waiting.pop(0))
-                    size += number
-                await self._commit(group)
+                    size += len(group[-1][0])
+                if group:
+                    await self._commit(group)
+                else:
+                    self._room.clear()
+                    await self._room.wait()
         finally:
             self._flush = None
+
+    def _is_instant(self, messages: Sequence[Message]) -> bool:
+        parcel = self._parcels.get(messages[0].attempt_id)
+        return parcel is not None and parcel.lane == LANE_INSTANT
+
+    def _fits(self, messages: Sequence[Message], before: int) -> bool:
+        """Whether so many more may be open. A group that is larger than the limit goes when nothing else is open."""
+        limit = MOST_OPEN_HANDOFFS if self._is_instant(messages) else MOST_OPEN_HANDOFFS - KEPT
+        taken = self._open + before
+        return not taken or taken + len(messages) <= limit
 
     def _gathered(self) -> bool:
         return sum(len(messages) for messages, _ in self._waiting) >= min(self._expected, MOST_OPEN_HANDOFFS)
