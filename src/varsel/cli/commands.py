@@ -17,6 +17,9 @@ GROUPS: Final[dict[str, str]] = {
     "sandbox clock": "Move the calendar of a running sandbox: send times, reminders, expiry and retention follow it.",
     "contacts": "Fill the built-in contact register.",
     "reports": "Look after provider reports that found no message or were not understood.",
+    "owner": "Service owners: who may order notifications.",
+    "member": "People who may log in to the portal and the console.",
+    "issuer": "Issuers of platform access tokens and their certificates.",
     "dev": "Shortcuts for development against a sandbox.",
     **CALLER_GROUPS,
 }
@@ -138,6 +141,57 @@ COMMANDS: Final[tuple[Command, ...]] = (
             "varsel reports drop 019c9e2e-8d4e-7cc2-b1a5-2f1f0f8d6c3a",
             "varsel reports drop --all --reason MALFORMED",
         ),
+    ),
+    Command(
+        "owner add",
+        "varsel.cli.tenants:owner_add",
+        "Register a service owner, who may order notifications from then on; the same code again changes the names.",
+        ('varsel owner add skd 974761076 Skatteetaten --english "The Norwegian Tax Administration"',),
+    ),
+    Command(
+        "owner list",
+        "varsel.cli.tenants:owner_list",
+        "List the service owners.",
+        ("varsel owner list", "varsel owner list --json"),
+    ),
+    Command(
+        "member add",
+        "varsel.cli.tenants:member_add",
+        "Invite a person to act for an organisation, or to operate the platform.",
+        (
+            "varsel member add 17849012320 --organisation 974761076 --name Kari",
+            "varsel member add 17849012320",
+        ),
+    ),
+    Command(
+        "member list",
+        "varsel.cli.tenants:member_list",
+        "List who may log in, and as what.",
+        ("varsel member list",),
+    ),
+    Command(
+        "member remove",
+        "varsel.cli.tenants:member_remove",
+        "Take a role back from a person.",
+        ("varsel member remove 17849012320 --organisation 974761076",),
+    ),
+    Command(
+        "issuer add",
+        "varsel.cli.tenants:issuer_add",
+        "Let an issuer sign platform access tokens with a certificate.",
+        ("varsel issuer add ttd app.pem", "varsel issuer add platform component.pem --trusted"),
+    ),
+    Command(
+        "issuer list",
+        "varsel.cli.tenants:issuer_list",
+        "List the certificates of platform issuers.",
+        ("varsel issuer list",),
+    ),
+    Command(
+        "issuer withdraw",
+        "varsel.cli.tenants:issuer_withdraw",
+        "Let platform tokens of an issuer, or of one of its certificates, count no more.",
+        ("varsel issuer withdraw ttd",),
     ),
     Command(
         "dev token",

@@ -1,0 +1,91 @@
+"""`varsel owner`, `member` and `issuer` against a Varsel that runs."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509 import load_der_x509_certificate
+
+from tests.support.identity import rsa_key
+from tests.support.varsel import Server, directory, varsel, wait_until
+from varsel.identity.certificates import self_signed
+
+ORDERS = "/notifications/api/v1/future/orders"
+PERSON = "12906010095"
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with directory(tmp_path_factory.mktemp("tenants")) as data, Server(data, "--sandbox") as server:
+        yield server
+
+
+def said(server: Server, *words: str) -> str:
+    done = server.run(*words)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def refused(server: Server, *words: str) -> str:
+    done = server.run(*words)
+    assert done.returncode != 0
+    return done.stderr
+
+
+def test_a_service_owner_is_registered(running: Server) -> None:
+    assert "skd" in said(running, "owner", "add", "skd", "974761076", "Skatteetaten")
+    assert {"code": "skd", "number": "974761076", "name": "Skatteetaten"} in json.loads(
+        said(running, "owner", "list", "--json")
+    )
+    with running.client() as http:
+        assert http.get("/orgs/altinn-orgs.json").json()["orgs"]["skd"]["orgnr"] == "974761076"
+    assert "nine digits" in refused(running, "owner", "add", "nav", "12345", "NAV")
+    assert "skd" in refused(running, "owner", "add", "nav", "974761076", "NAV")
+
+
+def test_a_person_is_invited_and_goes(running: Server) -> None:
+    said(running, "owner", "add", "bfk", "310000019", "Bufetaten")
+    said(running, "member", "add", PERSON, "--organisation", "310000019", "--name", "Ola")
+    found = json.loads(said(running, "member", "list", "--json"))
+    assert {"pid": PERSON, "name": "Ola", "organisation": "310000019", "role": "service-owner"} in found
+    said(running, "member", "remove", PERSON, "--organisation", "310000019")
+    assert PERSON not in said(running, "member", "list")
+    assert "no such role" in refused(running, "member", "remove", PERSON, "--organisation", "310000019")
+    assert "no such organisation" in refused(running, "member", "add", PERSON, "--organisation", "999999999")
+    assert "check digits" in refused(running, "member", "add", "12345678901")
+
+
+def test_a_platform_issuer_orders_until_it_is_withdrawn(running: Server, tmp_path: Path) -> None:
+    key = rsa_key("platform-cli")
+    certificate = load_der_x509_certificate(self_signed(key, "skd", datetime.now(UTC)))
+    (tmp_path / "app.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
+    (tmp_path / "app.key").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    said(running, "owner", "add", "skd", "974761076", "Skatteetaten")
+    said(running, "issuer", "add", "skd", str(tmp_path / "app.pem"))
+
+    def order() -> int:
+        token = varsel(
+            "platform-token", "skd", "--certificate", str(tmp_path / "app.pem"), "--key",
+            str(tmp_path / "app.key"), "--app", "my-app",
+        ).stdout.split()[-1]  # fmt: skip
+        settings = {"subject": "Vedtak", "body": "Hei"}
+        body = {
+            "idempotencyId": str(uuid.uuid4()),
+            "recipient": {"recipientEmail": {"emailAddress": "kari@example.org", "emailSettings": settings}},
+        }
+        with running.client() as http:
+            return http.post(ORDERS, json=body, headers={"PlatformAccessToken": token}).status_code
+
+    wait_until(lambda: order() == 201, what="the running server has heard of the issuer")
+    assert "counts" in said(running, "issuer", "list")
+    said(running, "issuer", "withdraw", "skd")
+    wait_until(lambda: order() == 401, what="the running server has heard of the withdrawal")
+    assert "withdrawn" in said(running, "issuer", "list")
+    (tmp_path / "text.pem").write_text("no certificate")
+    assert "not a certificate" in refused(running, "issuer", "add", "skd", str(tmp_path / "text.pem"))
