@@ -47,7 +47,7 @@ bench: dev ## Measure against pgbench and a bare HTTP stack
 bench-long: dev ## The measurements that take their time
 	@exec $(PY) -m bench --long $(ARGS)
 
-chaos: dev ## Kill every process at every named step
+chaos: dev ## Kill every process at every named step, and fail everything around in turn
 	@exec $(PY) -m pytest -m long tests/chaos $(ARGS)
 
 fuzz: dev ## Throw generated requests and messages at Varsel
