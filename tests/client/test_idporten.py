@@ -331,6 +331,11 @@ def test_a_taken_port(provider):
             provider.person(port=port).login()
 
 
+def test_openid_is_always_asked_for():
+    assert IdPorten("client").scope == "openid altinn:instances.read"
+    assert IdPorten("client", scope="altinn:enduser openid").scope == "openid altinn:enduser"
+
+
 def test_wrong_levels_are_refused():
     with pytest.raises(ConfigurationError, match="level must be"):
         IdPorten("client", level="Level4")

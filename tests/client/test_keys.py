@@ -244,3 +244,10 @@ def test_decoding_gives_the_jwk_as_it_is(key):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert decode_jwk(key.encoded_jwk()) == key.private_jwk()
+
+
+def test_every_fault_of_a_public_half_is_listed(key):
+    assert problems({**key.public_jwk(), "use": "enc"}) == [
+        "use must be sig",
+        "it is the public half; the private one is needed",
+    ]

@@ -357,3 +357,32 @@ def test_a_jwk_of_another_name(memory):
     source = Maskinporten(memory.register(other), other.private_jwk(), kid="unregistered", http=memory.http)
     with pytest.raises(MaskinportenRefused, match="Unknown key identifier"):
         source.token()
+
+
+@pytest.mark.parametrize(
+    ("description", "uri", "advice"),
+    [
+        ("Grant is used before", "https://maskinporten.no/errors/MP-012", "let this client make a new one"),
+        (
+            "Invalid JWT signature",
+            "https://maskinporten.no/errors/MP-124",
+            "the key that is registered under",
+        ),
+        (
+            "The JWT is signed with an invalid certificate.",
+            "https://maskinporten.no/errors/MP-120",
+            "business certificate",
+        ),
+        ("Unknown key identifier (kid) for client", "", "Register the public half"),
+        ("AUTH-00004", "", "And is its key this one?"),
+        ("something new", "", "something new."),
+    ],
+)
+def test_a_refusal_says_what_to_do(description, uri, advice):
+    text = str(maskinporten_refusal(400, "invalid_grant", description, uri, ""))
+    assert advice in text
+    assert description.rstrip(".") in text
+
+
+def test_an_invalid_client_is_looked_up_by_its_identifier():
+    assert "identifier of the integration" in str(maskinporten_refusal(401, "invalid_client", "no", "", ""))

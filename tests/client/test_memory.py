@@ -14,9 +14,13 @@ from tests.client.test_orders import EMAIL, SMS
 from varsel.client import (
     ClassicOrder,
     ClassicRecipient,
+    ComposedEmail,
     EmailAndSms,
+    EmailOnly,
     EmailTemplate,
     Forbidden,
+    InstantEmail,
+    InstantSms,
     InvalidRequest,
     Maskinporten,
     MaskinportenRefused,
@@ -24,6 +28,7 @@ from varsel.client import (
     Notifications,
     Order,
     SigningKey,
+    SmsOnly,
     SmsTemplate,
     ToIdentity,
     ToPerson,
@@ -234,3 +239,23 @@ def test_small_edges_of_tokens_and_keys(key):
         TokenSource(Http()).token()
     assert keys._only_key(key.private_jwk()) == key.private_jwk()
     assert own_key() is own_key()
+
+
+def test_composed_and_instant_messages_are_delivered_to_their_address(memory):
+    with Notifications(memory.credentials(), http=memory.http) as api:
+        ids = [
+            api.order_composed_email(ComposedEmail("a", "kari@example.org", EMAIL)).shipment_id,
+            api.send_email(InstantEmail("b", "kari@example.org", EMAIL)).shipment_id,
+            api.send_sms(InstantSms("c", "+4799999999", SMS)).shipment_id,
+            api.order(Order("d", ToPerson("12839010182", EmailOnly(EMAIL)))).shipment_id,
+            api.order(Order("e", ToPerson("12839010182", SmsOnly(SMS)))).shipment_id,
+        ]
+        memory.deliver()
+        found = [api.shipment(one).recipients for one in ids]
+    assert [[one.destination for one in recipients] for recipients in found] == [
+        ["kari@example.org"],
+        ["kari@example.org"],
+        ["+4799999999"],
+        ["someone@example.org"],
+        ["+4799999999"],
+    ]

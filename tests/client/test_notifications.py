@@ -354,9 +354,14 @@ async def test_an_answer_that_is_none(api, memory):
 @pytest.mark.parametrize(
     ("scope", "code", "expected", "words"),
     [
-        ("altinn:serviceowner/instances.read", "ttd", Forbidden, "lacks the scope; orders need"),
+        (
+            "altinn:serviceowner/instances.read",
+            "ttd",
+            Forbidden,
+            "lacks the scope altinn:serviceowner/notifications.create;",
+        ),
         ("altinn:serviceowner/notifications.create", "", MissingServiceOwner, "names no service owner"),
-        ("altinn:serviceowner/notifications.create", "ttd", Forbidden, "scope that this endpoint needs"),
+        ("altinn:serviceowner/notifications.create", "ttd", Forbidden, "organisation may not do this"),
     ],
 )
 async def test_a_forbidden_call_says_why(kind, memory, scope, code, expected, words):
@@ -370,6 +375,17 @@ async def test_a_forbidden_call_says_why(kind, memory, scope, code, expected, wo
     with pytest.raises(expected, match=words) as caught:
         await api.order(ORDER)
     assert type(caught.value) is expected
+
+
+async def test_the_scope_that_is_missing_is_named(api, memory):
+    memory.fail("/notifications/api", status=403)
+    with pytest.raises(
+        Forbidden, match=r"lacks the scope altinn:serviceowner/notifications\.composedemail\.create;"
+    ):
+        await api.order_composed_email(EXAMPLES["2.11"])
+    memory.fail("/notifications/api", status=403)
+    with pytest.raises(Forbidden, match=r"lacks the scope altinn:notifications\.support\.admin;"):
+        await api.messages_to_person("12839010182")
 
 
 async def test_a_forbidden_call_without_a_readable_token(kind, memory):

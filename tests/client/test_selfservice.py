@@ -252,3 +252,10 @@ async def test_environments(key):
         SelfService(source, environment="production")
     with pytest.raises(ConfigurationError, match="Say which"):
         SelfService(ForwardedToken("aa.bb.cc"))
+
+
+async def test_an_integration_is_taken_out_of_use(service, desk):
+    desk.answer(204)
+    assert await service.deactivate(ID) is None
+    assert desk.asked[0][:2] == ("DELETE", f"/clients/{ID}")
+    assert service.client.environment.name == "tt02"

@@ -4,7 +4,7 @@ takes `Order`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Self
@@ -69,12 +69,14 @@ class _Classic:
         rules.condition(self.condition, classic=True)
         rules.check_action(self.resource, self.resource_action)
 
-    def _common(self, **more: Any) -> dict[str, Any]:
+    def _common(self, after: Mapping[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+        """Members in the order of the reference: `more` before the recipients, `after` behind them."""
         members = {
             "sendersReference": self.senders_reference,
             "requestedSendTime": None if self.send_at is None else wire_time(self.send_at),
             **more,
             "recipients": [one.wire() for one in self.recipients],
+            **(after or {}),
             "ignoreReservation": self.ignore_reservation,
             "resourceId": self.resource,
             "resourceAction": self.resource_action,
@@ -184,10 +186,9 @@ class ClassicOrder(_Classic):
             self._reachable("mobile")
 
     def wire(self) -> dict[str, Any]:
-        return {
-            "notificationChannel": self.channel,
-            **self._common(
-                emailTemplate=None if self.email is None else self.email.wire(),
-                smsTemplate=None if self.sms is None else self.sms.wire(),
-            ),
+        templates = {
+            name: one.wire()
+            for name, one in (("emailTemplate", self.email), ("smsTemplate", self.sms))
+            if one is not None
         }
+        return {"notificationChannel": self.channel, **self._common(after=templates)}

@@ -102,7 +102,8 @@ class MaskinportenRefused(TokenError):
         code = f"{self.mp_code}, " if self.mp_code else ""
         said = error_description.strip() or "no description"
         text = f"Maskinporten refused the token request ({code}{error}): {said}"
-        super().__init__(f"{text}{'' if text.endswith('.') else '.'} {self.advice}".strip())
+        advice = self.advice or _advice(self.mp_code, error, error_description)
+        super().__init__(f"{text}{'' if text.endswith('.') else '.'} {advice}".strip())
 
 
 class ScopeNotRegistered(MaskinportenRefused):
@@ -133,6 +134,43 @@ class ClockSkew(MaskinportenRefused):
     """MP-130 or "Issue time is after now": the clocks differ by more than ten seconds."""
 
     advice = "Set this machine's clock right."
+
+
+_UNKNOWN_CLIENT = "Check the identifier of the integration: is it active, and of this environment?"
+_UNKNOWN_KEY = "Register the public half of this key on the integration, or name the right kid."
+_BAD_CERTIFICATE = (
+    "Sign with a valid business certificate of the integration's own organisation, or with a registered key."
+)
+#: What to do where the class does not say it (docs/reference/identity.md 2.9), by number and by words of refusals without one.
+_ADVICE_BY_CODE: dict[str, str] = {
+    "MP-012": "Every grant counts once; let this client make a new one.",
+    "MP-100": _UNKNOWN_CLIENT,
+    "MP-110": "Give token_url and audience of the same environment.",
+    "MP-120": _BAD_CERTIFICATE,
+    "MP-122": _BAD_CERTIFICATE,
+    "MP-123": _BAD_CERTIFICATE,
+    "MP-124": "Sign with the key that is registered under this kid; `varsel jwk check` looks at a key file.",
+    "MP-201": "Ask for scopes of this kind of integration only.",
+    "MP-301": "Correct authorization_details.",
+    "MP-302": "Correct authorization_details.",
+    "MP-303": "Correct authorization_details.",
+}
+_ADVICE_BY_WORDS: tuple[tuple[str, str], ...] = (
+    ("unknown key identifier", _UNKNOWN_KEY),
+    ("no key identifier", _UNKNOWN_KEY),
+    ("client not found", _UNKNOWN_CLIENT),
+    ("auth-00004", f"{_UNKNOWN_CLIENT} And is its key this one?"),
+)
+
+
+def _advice(code: str | None, error: str, description: str) -> str:
+    if code in _ADVICE_BY_CODE:
+        return _ADVICE_BY_CODE[code]
+    said = description.lower()
+    for words, advice in _ADVICE_BY_WORDS:
+        if words in said:
+            return advice
+    return _UNKNOWN_CLIENT if error == "invalid_client" else ""
 
 
 _BY_CODE: dict[str, type[MaskinportenRefused]] = {

@@ -194,14 +194,16 @@ class ToPerson:
         rules.resource(self.resource, self.resource_action)
 
     def wire(self) -> dict[str, Any]:
+        channel = self.by.wire()
         return {
             "recipientPerson": _present(
                 nationalIdentityNumber=self.national_identity_number,
+                channelSchema=channel.pop("channelSchema"),
                 resourceId=self.resource,
                 resourceAction=self.resource_action,
                 ignoreReservation=self.ignore_reservation,
                 useStaleContactInformation=self.use_stale_contact,
-                **self.by.wire(),
+                **channel,
             )
         }
 
@@ -220,12 +222,14 @@ class ToOrganization:
         rules.resource(self.resource, self.resource_action)
 
     def wire(self) -> dict[str, Any]:
+        channel = self.by.wire()
         return {
             "recipientOrganization": _present(
                 orgNumber=self.number,
+                channelSchema=channel.pop("channelSchema"),
                 resourceId=self.resource,
                 resourceAction=self.resource_action,
-                **self.by.wire(),
+                **channel,
             )
         }
 
@@ -244,12 +248,14 @@ class ToIdentity:
         rules.resource(self.resource, self.resource_action)
 
     def wire(self) -> dict[str, Any]:
+        channel = self.by.wire()
         return {
             "recipientExternalIdentity": _present(
                 externalIdentity=self.identity,
+                channelSchema=channel.pop("channelSchema"),
                 resourceId=self.resource,
                 resourceAction=self.resource_action,
-                **self.by.wire(),
+                **channel,
             )
         }
 
@@ -432,7 +438,15 @@ class InstantEmail:
         return _present(
             idempotencyId=self.idempotency_id,
             sendersReference=self.senders_reference,
-            recipientEmail={"emailAddress": self.address, "emailSettings": self.email.wire()},
+            recipientEmail={
+                "emailAddress": self.address,
+                "emailSettings": _present(
+                    subject=self.email.subject,
+                    body=self.email.body,
+                    contentType=self.email.content_type,
+                    senderEmailAddress=self.email.sender,
+                ),
+            },
         )
 
 
