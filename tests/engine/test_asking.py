@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -11,11 +12,12 @@ import pytest
 
 from tests.engine.conftest import NOON, Days, MakeWorker
 from tests.engine.fakes import FakeChannel
-from tests.engine.seed import EMAIL, fed, place, state, statuses
+from tests.engine.seed import EMAIL, fed, place, place_all, state, statuses
 from tests.support.polling import until
+from varsel.delivery.due import ASKING
 from varsel.recipients.registers import BuiltinRegisters
 from varsel.runtime.errors import RegisterUnavailable
-from varsel.store.content import Recipient
+from varsel.store.content import EmailText, OrderContent, Recipient
 from varsel.store.database import Database
 
 URL = "https://condition.example/17"
@@ -257,3 +259,80 @@ async def test_a_register_that_stays_down_ends_the_order_with_its_life(
     await until(lambda: fed(database))
     assert await statuses(database, order) == ["Failed_TTL"]
     assert await state(database, order) == "Completed"
+
+
+class SlowOutbound:
+    """One host that says nothing until it is let go, and others that agree at once."""
+
+    def __init__(self) -> None:
+        self.held = asyncio.Event()
+        self.open = self.most = 0
+
+    async def get(self, url: str, **_: Any) -> Any:
+        if "//slow.example" in url:
+            self.open += 1
+            self.most = max(self.most, self.open)
+            await self.held.wait()
+            self.open -= 1
+        return SimpleNamespace(status=200, body=YES[1])
+
+
+async def test_a_slow_condition_delays_its_own_orders_only(
+    database: Database, make_worker: MakeWorker
+) -> None:
+    """300 orders of a host that says nothing stand before some of another host, of the registers, and of nobody."""
+    await contacts(database)
+    email, outbound = FakeChannel(), SlowOutbound()
+    await make_worker(email, outbound=outbound, registers=BuiltinRegisters(database, sandbox=False))
+    slow = [
+        OrderContent(
+            (Recipient(email=f"u{n}@slow.example"),),
+            email=EMAIL,
+            condition_endpoint=f"https://slow.example/{n}",
+        )
+        for n in range(300)
+    ]
+    await place_all(database, slow, requested_at=NOON)
+    await until(lambda: outbound.open)
+    for n in range(3):
+        await place(
+            database, f"c{n}@example.org", requested_at=NOON, condition_endpoint=f"https://quick.example/{n}"
+        )
+        await place(database, Recipient(person="17913949999"), requested_at=NOON, channel="Email")
+        await place(database, f"d{n}@example.org", requested_at=NOON)
+    await until(lambda: len(email.handed) == 9)
+    assert not any(address.endswith("slow.example") for address in email.to())
+    assert outbound.most <= ASKING  # and the host itself is not overrun
+    outbound.held.set()
+    await until(lambda: len(email.handed) == 309)
+
+
+class Half(BuiltinRegisters):
+    """Addresses come at once, names never."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database, sandbox=False)
+        self.held = asyncio.Event()
+        self.asked = 0
+
+    async def names(self, persons: Any, organizations: Any) -> dict[str, str]:
+        self.asked += 1
+        await self.held.wait()
+        return {}
+
+
+async def test_a_slow_name_register_delays_orders_with_keywords_only(
+    database: Database, make_worker: MakeWorker
+) -> None:
+    await contacts(database)
+    email, registers = FakeChannel(), Half(database)
+    await make_worker(email, registers=registers)
+    named = EmailText("noreply@varsel.example", "Til $recipientName$", "Body")
+    person = Recipient(person="17913949999")
+    await place_all(database, [OrderContent((person,), email=named)] * 100, requested_at=NOON)
+    await until(lambda: registers.asked)
+    await place(database, person, requested_at=NOON, channel="Email")
+    await until(lambda: email.handed)
+    assert email.handed[0].subject == EMAIL.subject
+    registers.held.set()
+    await until(lambda: len(email.handed) == 101)

@@ -177,7 +177,7 @@ async def test_a_cancelled_order_keeps_nothing_in_reserve(
     database: Database, days: Days, make_worker: MakeWorker, start: Start
 ) -> None:
     await database.execute(
-        "insert into provider_state (provider, paused_until) values ('smtp:fake:25', 'infinity')"
+        "insert into provider_state (provider, paused_until) values ('smtp:fake:25', clock_timestamp() + interval '1 h')"
     )
     order, email, _ = await start(KARI)
     await until(lambda: reserve(database))

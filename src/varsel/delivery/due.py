@@ -7,10 +7,12 @@ send condition or a register, is leased first, so that no transaction waits for 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import asyncpg
@@ -18,6 +20,7 @@ import structlog
 
 from varsel.delivery.fallback import keep_in_reserve, other_way
 from varsel.delivery.finish import finish
+from varsel.delivery.keywords import wants_names
 from varsel.delivery.lowwater import LowWater
 from varsel.delivery.model import LEASE, Addressee, DueOrder, Kind, Planned, due_order
 from varsel.delivery.plan import direct_addressees, plan
@@ -37,8 +40,9 @@ log = structlog.get_logger("varsel.delivery")
 
 CLAIM: Final = 250
 SMALL: Final = 1 << 16  # octets of content that are read with the claim
-ASKING: Final = 16  # orders that are asked about at once
-LEASED: Final = 256  # orders that may be leased at once
+ASKING: Final = 16  # questions of one group that are open at once
+LEASED: Final = 64  # orders of one group that may be leased at once
+MOST_LEASED: Final = 1024  # orders that may be leased at once
 _ended = counter("orders_ended")
 _lag = histogram("due_lag_seconds")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -69,9 +73,36 @@ class Made:
     reserve: list[Planned] = field(default_factory=list)
 
 
+LARGE: Final = "large"  # one at a time, whoever is asked
+ALONE: Final = "alone"  # picked out of a spoilt batch
+
+
+def origin_of(url: str) -> str:
+    """Whom a condition asks."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}".lower()
+
+
+def registers_for(order: DueOrder, content: OrderContent) -> str:
+    """Which registers an order asks, as one word."""
+    asked = ["registers"]
+    if wants_names(content):
+        asked.append("names")
+    if order.resource_id:
+        asked.append("rights")
+    return "+".join(asked)
+
+
+def group_of(order: DueOrder, content: OrderContent) -> str:
+    """Who may keep an order waiting: orders of different groups do not wait for each other."""
+    return (
+        origin_of(content.condition_endpoint) if content.condition_endpoint else registers_for(order, content)
+    )
+
+
 class DueOrders:
     """Plans orders. `rooms` tells how many messages of a (channel, lane) this worker may keep at once; `made` gets them
-    after the commit; `finished` is called when orders ended at birth.
+    after the commit; `finished` is called when orders ended at birth, `again` when it is worth while to run again.
     """
 
     def __init__(
@@ -89,6 +120,7 @@ class DueOrders:
         rooms: Callable[[str, int], int],
         made: Callable[[Sequence[Made]], None],
         finished: Callable[[], None],
+        again: Callable[[], None],
     ) -> None:
         self._database = database
         self._calendar = calendar
@@ -101,9 +133,12 @@ class DueOrders:
         self._rooms = rooms
         self._made = made
         self._finished = finished
+        self._again = again
         self._place: LowWater[tuple[datetime, UUID]] = LowWater(machine, (_EPOCH, UUID(int=0)))
         self._asking: dict[UUID, asyncio.Task[None]] = {}
-        self._turns = asyncio.Semaphore(ASKING)
+        self._waiting: Counter[str] = Counter()
+        self._turns: dict[str, asyncio.Semaphore] = {}
+        self._left = False
         self._large = asyncio.Semaphore(1)
 
     def reset(self) -> None:
@@ -122,7 +157,7 @@ class DueOrders:
         """Claim and plan one batch; whether more may wait right now."""
         batch: list[DueOrder] = []
 
-        async def work(connection: Connection) -> tuple[int, list[Made], bool, list[DueOrder]]:
+        async def work(connection: Connection) -> tuple[int, list[Made], bool, list[tuple[DueOrder, str]]]:
             return await self._take(connection, batch)
 
         try:
@@ -136,8 +171,8 @@ class DueOrders:
             return True
         if taken:
             step("plan.committed")
-        for order in leased:
-            self._ask_later(order)
+        for order, group in leased:
+            self._ask_later(order, group)
         self._made(made)
         if ended:
             self._finished()
@@ -155,7 +190,7 @@ class DueOrders:
 
     async def _take(
         self, connection: Connection, batch: list[DueOrder]
-    ) -> tuple[int, list[Made], bool, list[DueOrder]]:
+    ) -> tuple[int, list[Made], bool, list[tuple[DueOrder, str]]]:
         batch.clear()
         now = self._calendar.now()
         place = self._place.begin()
@@ -168,13 +203,13 @@ class DueOrders:
         for row in rows:
             _lag.observe(max(0.0, (now - row["due_at"]).total_seconds()))
         made: list[Made] = []
-        leased: list[DueOrder] = []
-        room = LEASED - len(self._asking)
+        leased: list[tuple[DueOrder, str]] = []
+        groups = Counter(self._waiting)
         for row in rows:
             order = due_order(row, None)
             batch.append(order)
             if row["octets"] is not None and row["content"] is None:
-                leased.append(order)
+                self._lease(order, LARGE, leased, groups)
                 continue
             try:
                 content = decode(row["content"])
@@ -182,15 +217,25 @@ class DueOrders:
                 if addressees is not None:
                     made.append(self._plan(order, content, addressees, now))
                 else:
-                    leased.append(order)
+                    self._lease(order, group_of(order, content), leased, groups)
             except (ValueError, TypeError, KeyError) as error:
                 made.append(self._failed(order, error, now))
-        # What does not fit into this worker's hands stays where it is, unlocked at the commit.
-        leased = leased[: max(room, 0)]
         ended = await self._store(connection, made, now)
         if leased:
-            await connection.execute(_sql.lease_due, [order.id for order in leased], self._owner, LEASE, now)
+            await connection.execute(
+                _sql.lease_due, [order.id for order, _ in leased], self._owner, LEASE, now
+            )
         return len(rows), made, ended, leased
+
+    def _lease(
+        self, order: DueOrder, group: str, leased: list[tuple[DueOrder, str]], groups: Counter[str]
+    ) -> None:
+        """What does not fit into this worker's hands stays where it is, unlocked at the commit."""
+        if groups[group] < LEASED and groups.total() < MOST_LEASED:
+            groups[group] += 1
+            leased.append((order, group))
+        else:
+            self._left = True
 
     def _plan(
         self, order: DueOrder, content: OrderContent, addressees: Sequence[Addressee], now: datetime
@@ -261,7 +306,7 @@ class DueOrders:
                 raise
             await self._end(order, self._failed(order, error, now), now)
         if asked:
-            self._ask_later(order)
+            self._ask_later(order, ALONE)
         self._finished()
 
     async def _end(self, order: DueOrder, made: Made, now: datetime) -> None:
@@ -275,14 +320,30 @@ class DueOrders:
 
     # -- orders that ask somebody --------------------------------------------------------------------------------
 
-    def _ask_later(self, order: DueOrder) -> None:
-        task = asyncio.create_task(self._ask(order))
+    def _ask_later(self, order: DueOrder, group: str) -> None:
+        task = asyncio.create_task(self._ask(order, group))
         self._asking[order.id] = task
-        task.add_done_callback(lambda _task: self._asking.pop(order.id, None))
+        self._waiting[group] += 1
 
-    async def _ask(self, order: DueOrder) -> None:
+        def done(_task: asyncio.Task[None]) -> None:
+            self._asking.pop(order.id, None)
+            self._waiting[group] -= 1
+            self._waiting += Counter()  # drops what is zero
+            if not self._asking:
+                self._turns.clear()
+            if self._left and self._waiting[group] <= LEASED // 2:
+                self._left = False
+                self._place.reset()
+                self._again()
+
+        task.add_done_callback(done)
+
+    def _turn(self, group: str) -> asyncio.Semaphore:
+        return self._turns.setdefault(group, asyncio.Semaphore(ASKING))
+
+    async def _ask(self, order: DueOrder, group: str) -> None:
         try:
-            async with self._turns:
+            async with self._turn(group):
                 await self._process(order)
         except Unavailable:
             # The database: the lease lapses, somebody asks again.
@@ -319,8 +380,9 @@ class DueOrders:
         addressees = direct_addressees(order, content)
         if addressees is None:
             try:
-                addressees = await self._resolver.resolve(order, content)
-                reserve = await self._reserve(order, content, addressees)
+                async with self._turn(f"asking {registers_for(order, content)}"):
+                    addressees = await self._resolver.resolve(order, content)
+                    reserve = await self._reserve(order, content, addressees)
             except Unavailable:
                 await self._no_register(order)
                 return

@@ -10,6 +10,8 @@ import html
 import re
 from typing import Final
 
+from varsel.store.content import OrderContent
+
 NAME: Final = "$recipientName$"
 NUMBER: Final = "$recipientNumber$"
 _KEYWORD = re.compile(r"\$recipientName\$|\$recipientNumber\$")
@@ -38,3 +40,12 @@ def fill_html(text: str, name: str, number: str) -> str | None:
 def fill_subject(text: str, name: str, number: str) -> str | None:
     """As `fill`, for a subject, which is one line."""
     return fill(text, _LINE_BREAKS.sub(" ", name), _LINE_BREAKS.sub(" ", number))
+
+
+def wants_names(content: OrderContent) -> bool:
+    """Whether any text of an order has placeholders."""
+    email, sms = content.email, content.sms
+    return bool(
+        (email and (has_keywords(email.subject) or has_keywords(email.body)))
+        or (sms and has_keywords(sms.body))
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from varsel.delivery.keywords import has_keywords
+from varsel.delivery.keywords import wants_names
 from varsel.delivery.model import Addressee, DueOrder
 from varsel.recipients.lookup import Right, addresses_of, names_of
 from varsel.recipients.registers import Registers
@@ -25,7 +25,7 @@ class RegisterResolver:
             right=Right.of(order.resource_id, order.resource_action),
             ignore_reservation=content.ignore_reservation is True,
         )
-        names = await names_of(self._registers, content.recipients) if _wants_names(content) else {}
+        names = await names_of(self._registers, content.recipients) if wants_names(content) else {}
         return [
             Addressee(
                 one.channel,
@@ -38,11 +38,3 @@ class RegisterResolver:
             )
             for one in found
         ]
-
-
-def _wants_names(content: OrderContent) -> bool:
-    email, sms = content.email, content.sms
-    return bool(
-        (email and (has_keywords(email.subject) or has_keywords(email.body)))
-        or (sms and has_keywords(sms.body))
-    )

@@ -175,6 +175,7 @@ class Worker:
             rooms=self._rooms,
             made=self._made,
             finished=lambda: self._finished(Concluded(1)),
+            again=self._due_again,
         )
         self._sequencer = Sequencer(database, machine)
         self._matcher = Matcher(database, calendar, machine, window, finished=self._finished)
@@ -432,6 +433,9 @@ class Worker:
                 )
         if any(row.owner is None and not row.rank for one in made for row in one.rows):
             self._look_ready()
+
+    def _due_again(self) -> None:
+        self._wakes["due"].set()
 
     def _early(self) -> None:
         self._matcher.look_back()
