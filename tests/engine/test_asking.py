@@ -194,11 +194,11 @@ async def test_nobody_known_ends_the_order(database: Database, make_worker: Make
 async def test_only_authorized_users_of_an_organization(database: Database, make_worker: MakeWorker) -> None:
     await contacts(database)
     email = FakeChannel()
-    await make_worker(email, registers=BuiltinRegisters(database, sandbox=False))
     order = await place(database, Recipient(organization="313997901"), requested_at=NOON, channel="Email")
     await database.execute(
         "update orders set resource_id = 'urn:altinn:resource:skjema' where id = $1", order
     )
+    await make_worker(email, registers=BuiltinRegisters(database, sandbox=False))
     await until(lambda: len(email.handed) >= 2 or fed(database))
     assert sorted(email.to()) == ["kari@firma.example", "post@firma.example"]
     assert await database.fetchval("select count(*) from notification") == 2
