@@ -2,14 +2,17 @@
 
     python -m bench.load '{"host": "127.0.0.1", "port": 5090, "request": "<base64>", "concurrency": 32, "seconds": 5}'
 
-The request may hold the marker `@@@@@@@@@@@@@@@@`: sixteen bytes that become a number no other request carries. Prints one
-JSON object: requests, seconds, per_second, statuses, p50/p95/p99 in milliseconds, cpu (seconds of this process).
+The request may hold the marker `@@@@@@@@@@@@@@@@`: sixteen bytes that become a number no other request carries. `"requests"` instead
+names a file with a JSON list of requests in base64, sent in turn; `"bodies"` a file in which the bodies of the answers are left, also
+as a JSON list in base64. Prints one JSON object: requests, seconds, per_second, statuses, p50/p95/p99 in milliseconds, cpu (seconds
+of this process).
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
+import itertools
 import json
 import os
 import resource
@@ -17,6 +20,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, cast
 
 import uvloop
@@ -27,7 +31,9 @@ MARKER = b"@" * 16
 class Connection(asyncio.Protocol):
     """One request at a time; the next leaves as soon as an answer is complete and `next_request` gives one."""
 
-    def __init__(self, next_request: Callable[[], bytes | None], done: Callable[[int, float], None]) -> None:
+    def __init__(
+        self, next_request: Callable[[], bytes | None], done: Callable[[int, float, bytes], None]
+    ) -> None:
         self._next = next_request
         self._done = done
         self._buffer = b""
@@ -57,14 +63,26 @@ class Connection(asyncio.Protocol):
         length = int(self._buffer[start + 15 : self._buffer.find(b"\r", start)]) if start >= 0 else 0
         if len(self._buffer) < head + 4 + length:
             return
-        status = int(self._buffer[9:12])
+        status, body = int(self._buffer[9:12]), self._buffer[head + 4 : head + 4 + length]
         self._buffer = b""
-        self._done(status, time.perf_counter() - self._sent)
+        self._done(status, time.perf_counter() - self._sent, body)
         self._send()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.ended.done():
             self.ended.set_result(None)
+
+
+def _source(task: dict[str, Any]) -> Callable[[], bytes]:
+    """What gives the next request: one, numbered at its marker, or those of a file in turn."""
+    if "requests" in task:
+        listed = json.loads(Path(task["requests"]).read_text())
+        return itertools.cycle([base64.b64decode(one) for one in listed]).__next__
+    return _numbered(base64.b64decode(task["request"]))
+
+
+def _keep(file: Path, bodies: list[bytes]) -> None:
+    file.write_text(json.dumps([base64.b64encode(one).decode() for one in bodies]))
 
 
 def _numbered(request: bytes) -> Callable[[], bytes]:
@@ -79,7 +97,8 @@ def _numbered(request: bytes) -> Callable[[], bytes]:
 async def run(task: dict[str, Any]) -> dict[str, Any]:
     latencies: list[float] = []
     statuses: Counter[int] = Counter()
-    make = _numbered(base64.b64decode(task["request"]))
+    bodies: list[bytes] = []
+    make = _source(task)
     limit = task.get("count")
     sent = 0
     begun = time.perf_counter()
@@ -92,9 +111,11 @@ async def run(task: dict[str, Any]) -> dict[str, Any]:
         sent += 1
         return make()
 
-    def done(status: int, latency: float) -> None:
+    def done(status: int, latency: float, body: bytes) -> None:
         statuses[status] += 1
         latencies.append(latency)
+        if "bodies" in task:
+            bodies.append(body)
 
     loop = asyncio.get_running_loop()
     if "rate" in task:  # open loop: one request each 1/rate seconds, whatever the answers do
@@ -110,6 +131,8 @@ async def run(task: dict[str, Any]) -> dict[str, Any]:
         ]
         await asyncio.gather(*(connection.ended for connection in connections))
     seconds = time.perf_counter() - begun
+    if "bodies" in task:
+        _keep(Path(task["bodies"]), bodies)
     latencies.sort()
     usage = resource.getrusage(resource.RUSAGE_SELF)
 
@@ -136,7 +159,7 @@ async def _steady(
     loop: asyncio.AbstractEventLoop,
     task: dict[str, Any],
     make: Callable[[], bytes],
-    done: Callable[[int, float], None],
+    done: Callable[[int, float, bytes], None],
     count: int,
 ) -> None:
     queue: asyncio.Queue[bytes | None] = asyncio.Queue()

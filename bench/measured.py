@@ -46,6 +46,12 @@ def cpu_of(pid: int) -> float:
     return total
 
 
+def own_cpu_of(pid: int) -> float:
+    """CPU seconds of a process itself, with its threads and without children."""
+    fields = _stat(pid)
+    return sum(int(fields[position]) for position in (11, 12)) / TICKS
+
+
 def memory_of(pid: int) -> tuple[float, float]:
     """(RSS sum, PSS sum) in MB of a process tree."""
     rss = pss = 0

@@ -45,6 +45,22 @@ def command(*words: str, env: Mapping[str, str] | None = None) -> str:
     return done.stdout
 
 
+def _loading(**task: Any) -> subprocess.Popen[str]:
+    words = {"host": "127.0.0.1", "concurrency": 32} | task
+    return subprocess.Popen(
+        [sys.executable, "-m", "bench.load", json.dumps(words)], stdout=subprocess.PIPE, text=True
+    )
+
+
+def load_generator(**task: Any) -> dict[str, Any]:
+    """Run the load generator (`bench.load`) on a task; what it measured."""
+    process = _loading(**task)
+    told, _ = process.communicate()
+    if process.returncode:
+        raise SystemExit("the load generator failed")
+    return dict(json.loads(told))
+
+
 class World:
     """`varsel up --sandbox` in a directory of its own."""
 
@@ -111,13 +127,15 @@ class World:
                 found.append(pid)
         return found
 
-    def request(self, method: str, path: str, body: Any = None, **headers: str) -> bytes:
-        """The bytes of one HTTP request with a token, for the load generator."""
+    def request(
+        self, method: str, path: str, body: Any = None, *, token: str | None = None, **headers: str
+    ) -> bytes:
+        """The bytes of one HTTP request with a token (the world's own when not given), for the load generator."""
         data = b"" if body is None else json.dumps(body).encode()
         lines = [
             f"{method} {path} HTTP/1.1",
             f"Host: 127.0.0.1:{self.port}",
-            f"Authorization: Bearer {self.token}",
+            f"Authorization: Bearer {token or self.token}",
             *(f"{name.replace('_', '-')}: {value}" for name, value in headers.items()),
         ]
         if body is not None:
@@ -126,19 +144,11 @@ class World:
 
     def load(self, request: bytes, *, port: int | None = None, **task: Any) -> dict[str, Any]:
         """Run the load generator; what it measured."""
-        words = {
-            "host": "127.0.0.1",
-            "port": port or self.port,
-            "request": base64.b64encode(request).decode(),
-            "concurrency": 32,
-        } | task
-        done = subprocess.run(
-            [sys.executable, "-m", "bench.load", json.dumps(words)],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        return dict(json.loads(done.stdout))
+        return load_generator(request=base64.b64encode(request).decode(), port=port or self.port, **task)
+
+    def loading(self, request: bytes, *, port: int | None = None, **task: Any) -> subprocess.Popen[str]:
+        """The load generator, begun; it prints what it measured."""
+        return _loading(request=base64.b64encode(request).decode(), port=port or self.port, **task)
 
     def sql(self, statement: str, *args: Any) -> Any:
         async def ask() -> Any:
@@ -211,4 +221,16 @@ def sms_order(**more: Any) -> dict[str, Any]:
                 "smsSettings": {"body": "Du har en ny melding.", "sendingTimePolicy": "Anytime"},
             }
         }
+    }
+
+
+def instant_sms() -> dict[str, Any]:
+    """An instant SMS; its idempotency id is the load generator's marker."""
+    return {
+        "idempotencyId": MARKER.decode(),
+        "recipientSms": {
+            "phoneNumber": "+4799999999",
+            "timeToLiveInSeconds": 3600,
+            "smsSettings": {"body": "Din kode er 123456."},
+        },
     }
