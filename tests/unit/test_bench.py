@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from bench.__main__ import GROUPS, group
 from bench.rows import at_least, at_most
 
