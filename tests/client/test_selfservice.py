@@ -259,3 +259,9 @@ async def test_an_integration_is_taken_out_of_use(service, desk):
     assert await service.deactivate(ID) is None
     assert desk.asked[0][:2] == ("DELETE", f"/clients/{ID}")
     assert service.client.environment.name == "tt02"
+
+
+async def test_public_keys_are_listed(service, desk):
+    desk.answer(200, {"keys": [{"kid": "acme"}]}, {"etag": '"1"'})
+    assert [one["kid"] for one in (await service.keys(ID)).keys] == ["acme"]
+    assert desk.asked[0][:2] == ("GET", f"/clients/{ID}/jwks")
