@@ -230,3 +230,40 @@ async def test_no_built_in_provider_outside_a_sandbox(database: Any, tmp_path: A
     world = await open_world(database, tmp_path, sandbox=False)
     assert (await world.http.get(path)).status_code == 404
     await close_world(world)
+
+
+async def test_tokeninfo_tells_clients_that_may_ask(world: World) -> None:
+    client, secret = await person_client(world)
+    token = (await redeem(world, client, secret, await code_of(world, query(client)))).json()["access_token"]
+    path = "/idporten/tokeninfo"
+    refused = await world.http.post(path, data={"token": token}, auth=(client, secret))
+    assert refused.status_code == 403
+    await world.database.execute(
+        "insert into scope_access (scope, consumer, state) values ($1, '991825827', 'APPROVED')",
+        "idporten:token.introspection",
+    )
+    asker, its_secret = await person_client(world, scopes=["idporten:token.introspection"])
+    told = await world.http.post(path, data={"token": token}, auth=(asker, its_secret))
+    assert told.status_code == 200 and told.headers["cache-control"] == "no-store"
+    assert told.json()["active"] is True and told.json()["pid"] == PID and told.json()["client_id"] == client
+    for other in ("rubbish", token[:-4] + "AAAA", await world.altinn_token()):
+        answer = await world.http.post(path, data={"token": other}, auth=(asker, its_secret))
+        assert answer.json() == {"active": False}
+    world.clock.advance(timedelta(minutes=11))
+    answer = await world.http.post(path, data={"token": token}, auth=(asker, its_secret))
+    assert answer.json() == {"active": False}
+    assert (await world.http.post(path, data={"token": token})).status_code == 401
+
+
+async def test_failed_logins_are_forgotten_after_a_quarter_of_an_hour(world: World) -> None:
+    client, _ = await person_client(world)
+    for _ in range(3):
+        for _ in range(4):
+            assert (await log_in(world, query(client), pid="12345678901")).status_code == 400
+        world.clock.advance(timedelta(minutes=15))
+    for _ in range(5):
+        answer = await log_in(world, query(client), pid="12345678901")
+    assert answer.status_code == 400
+    assert (await log_in(world, query(client))).status_code == 429, "locked by five within it"
+    world.clock.advance(timedelta(minutes=15))
+    assert (await log_in(world, query(client))).status_code == 303

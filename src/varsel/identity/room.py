@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 
 from varsel.identity import http
 from varsel.identity.altinn.exchange import Exchange
+from varsel.identity.altinn.openid import AltinnOpenIdRoutes, AltinnProvider
 from varsel.identity.altinn.routes import BASE, AltinnRoutes
 from varsel.identity.altinn.sessions import AltinnSessionRoutes
 from varsel.identity.audit import AuditLog
@@ -168,6 +169,24 @@ class IdentityRoom:
         )
         if settings.identity_mode != "altinn":
             routes += altinn_login.routes()
+            if room._logins is not None:
+                registered = AltinnProvider(
+                    settings,
+                    database,
+                    machine,
+                    master_key,
+                    signer=signer,
+                    trail=trail,
+                    own_clients={},
+                    issuer=altinn_issuer,
+                )
+                routes += AltinnOpenIdRoutes(
+                    settings,
+                    registered,
+                    altinn_login,
+                    authentication=ClientAuthentication(registered, database),
+                    limiter=limiter,
+                ).routes()
         if sandbox:
             dev = DevTokenRoutes(
                 database,

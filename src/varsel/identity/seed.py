@@ -52,6 +52,12 @@ SCOPES: Final[tuple[tuple[str, str, str, dict[str, Any]], ...]] = (
     ("idporten", "dcr.write", "Create clients", {**_MACHINE, "accessible_for_all": True}),
     ("idporten", "dcr/onbehalfof:write", "Manage sub-clients", {**_MACHINE, "visibility": "PRIVATE"}),
     ("idporten", "dcr.supplier", "Clients for other organisations", {**_MACHINE, "visibility": "PRIVATE"}),
+    (
+        "idporten",
+        "token.introspection",
+        "Ask about tokens",
+        {"visibility": "PRIVATE", "allowed_integration_types": ["idporten", "api_klient"]},
+    ),
     ("idporten", "scopes.write", "Manage scopes", {**_MACHINE, "visibility": "PRIVATE"}),
 )
 #: Synthetic service owners of the sandbox.

@@ -222,6 +222,7 @@ CREATE TABLE public.idempotency (
 CREATE TABLE public.login_failure (
     pid text NOT NULL,
     failures integer DEFAULT 0 NOT NULL,
+    last_at timestamp with time zone NOT NULL,
     locked_until timestamp with time zone
 );
 

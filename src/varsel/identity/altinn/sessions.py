@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from secrets import token_urlsafe
 from typing import Any, Final
 from urllib.parse import parse_qs
+from uuid import uuid4
 
 import msgspec
 from starlette.requests import Request
@@ -17,9 +18,11 @@ from varsel.identity.altinn.claims import MACHINE_LIFE, Person, person_claims
 from varsel.identity.altinn.goto import safe_target
 from varsel.identity.altinn.routes import BASE, token_answer
 from varsel.identity.cookies import BAD, single
+from varsel.identity.idporten.provider import Login
+from varsel.identity.idporten.rules import at_least
 from varsel.identity.login import LoginFlow, LoginRefused
 from varsel.identity.registry import add_person
-from varsel.identity.sessions import Sessions
+from varsel.identity.sessions import Session, Sessions
 from varsel.identity.signing import Signer
 from varsel.identity.tokens import InvalidToken, TokenChecker, Verified
 from varsel.runtime.clock import Machine
@@ -75,6 +78,8 @@ class AltinnSessionRoutes:
             Route(BASE + "/introspection", self.introspect, methods=["POST"]),
             Route(BASE + "/logout", self.logout, methods=["GET"]),
             Route(BASE + "/openid/logout", self.logout, methods=["GET"]),
+            Route(BASE + "/openid/logout/", self.logout, methods=["GET"]),
+            Route(BASE + "/logout/handleloggedout", self.logged_out, methods=["GET"]),
             Route(BASE + "/upstream/frontchannel-logout", self.provider_logout, methods=["GET"]),
             Route(BASE + "/frontchannel_logout", self.provider_logout, methods=["GET"]),
         ]
@@ -163,12 +168,32 @@ class AltinnSessionRoutes:
             return http.problem(request, 400, detail="Invalid acr_values.")
         # Our provider logs people in at two levels; the lower ones that Altinn knows are satisfied by the first.
         asked = level if level in _ASKABLE else _ASKABLE[0]
+        session = await self._session(request, asked)
+        if session is not None:
+            return await self._back(session.pid, session.data, target, None)
+        return await self.begin(target, asked)
+
+    async def _session(self, request: Request, acr: str) -> Session | None:
+        """The browser's session, if its login was good enough."""
         handle = self._cookie(request, SESSION_COOKIE)
         session = await self._sessions.find("altinn", handle.decode("latin-1")) if handle else None
-        if session is not None and _ASKABLE.index(session.data["acr"]) >= _ASKABLE.index(asked):
-            return await self._back(session.pid, session.data, target, None)
+        return session if session is not None and at_least(session.data["acr"], acr) else None
+
+    async def known(self, request: Request, acr: str) -> Login | None:
+        """Who is logged in at least at this level."""
+        session = await self._session(request, acr)
+        if session is None:
+            return None
+        data = session.data
+        return Login(
+            session.pid, data["acr"], data["amr"], data["auth_time"], str(data.get("sid") or uuid4())
+        )
+
+    async def begin(self, target: str, acr: str, *, locale: str = "nb", prompt: str = "") -> Response:
+        """To the provider for people; the login leads to `target`, which is the caller's to have checked."""
+        assert self._flow is not None
         scope = "openid profile altinn:portal/enduser altinn:instances.read"
-        begun = await self._flow.begin(target, acr=asked, scope=scope)
+        begun = await self._flow.begin(target, acr=acr, scope=scope, locale=locale, prompt=prompt)
         answer = _redirect(begun.url)
         self._set(answer, LOGIN_COOKIE, begun.handle, path=BASE, life=600)
         return answer
@@ -231,6 +256,10 @@ class AltinnSessionRoutes:
         for name, path in ((self._settings.token_cookie, "/"), (SESSION_COOKIE, BASE), (XSRF_COOKIE, "/")):
             self._set(answer, name, "", path=path, life=0)
         return answer
+
+    async def logged_out(self, request: Request) -> Response:
+        """Where a provider's own logout ends."""
+        return _redirect(self._settings.base_url)
 
     async def provider_logout(self, request: Request) -> Response:
         """Front-channel logout: ends what came of one session of one provider; a guess ends nothing."""

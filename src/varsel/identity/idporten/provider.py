@@ -94,6 +94,11 @@ def family_of(jti: object) -> UUID | None:
 class Provider:
     """Transactions, codes and tokens of the built-in provider. All state is in the database."""
 
+    #: Whose keys sign, and whose codes and refresh tokens these are: another realm's are unknown here.
+    realm = "idporten"
+    family_life = FAMILY_LIFE
+    refresh_life = REFRESH_LIFE
+
     def __init__(
         self,
         settings: Settings,
@@ -104,8 +109,9 @@ class Provider:
         signer: Signer,
         trail: AuditLog,
         own_clients: Mapping[str, PersonClient],
+        issuer: str | None = None,
     ) -> None:
-        self.issuer = settings.base_url + "/idporten"
+        self.issuer = settings.base_url + "/idporten" if issuer is None else issuer
         self._settings = settings
         self._database = database
         self._machine = machine
@@ -178,7 +184,7 @@ class Provider:
         """Use a code or refresh token once. A second use ends everything that came of the login."""
         if not handle or len(handle) > _LONGEST_HANDLE:
             raise OpenIdError("invalid_grant", "The code or token is missing.")
-        mark = sha256(handle)
+        mark, kind = sha256(handle), self._kind(kind)
         row = await self._database.fetchrow(sql.use_transaction, mark, kind, self.now)
         if row is None:
             family = await self._database.fetchval(sql.used_family, mark, kind)
@@ -189,6 +195,9 @@ class Provider:
             await self._database.execute(sql.kill_family, row["family"], self.now)
             raise OpenIdError("invalid_grant", "The code or token belongs to another client.")
         return row["family"], dict(msgspec.json.decode(row["data"]))
+
+    def _kind(self, kind: str) -> str:
+        return kind if self.realm == "idporten" else f"{self.realm}-{kind}"
 
     async def push(self, request: Request) -> str:
         """Keep a pushed request (RFC 9126); its `request_uri`."""
@@ -234,8 +243,8 @@ class Provider:
         """The address that takes the browser back with a fresh code."""
         family = uuid4()
         data = {"request": request.stored(), "login": _stored(login)}
-        await self.keep("family", request.client_id, {}, FAMILY_LIFE, family)
-        code = await self.keep("code", request.client_id, data, CODE_LIFE, family)
+        await self.keep("family", request.client_id, {}, self.family_life, family)
+        code = await self.keep(self._kind("code"), request.client_id, data, CODE_LIFE, family)
         return with_query(request.redirect_uri, code=code, state=request.state, iss=self.issuer)
 
     # Tokens
@@ -255,18 +264,23 @@ class Provider:
         """New tokens for a refresh token, which is replaced; at most 12 hours after the login."""
         family, data = await self._use("refresh", token, client.client_id)
         login = Login(**data["login"])
-        longest = (client.settings or {}).get("authorization_lifetime") or 7200
-        if int(self._machine.time()) >= login.auth_time + min(longest, int(FAMILY_LIFE.total_seconds())):
+        longest = min(self._longest(client), int(self.family_life.total_seconds()))
+        if int(self._machine.time()) >= login.auth_time + longest:
             await self._database.execute(sql.kill_family, family, self.now)
             raise OpenIdError("invalid_grant", "The login is too old.")
         return await self._tokens(client, Request(**data["request"]), login, family, refreshed=True)
 
-    async def _tokens(
-        self, client: PersonClient, request: Request, login: Login, family: UUID, *, refreshed: bool
-    ) -> Tokens:
-        now = int(self._machine.time())
-        settings = client.settings or {}
-        life = settings.get("access_token_lifetime") or ACCESS_LIFE
+    def _longest(self, client: PersonClient) -> int:
+        """Seconds after the login in which it can be refreshed."""
+        return int((client.settings or {}).get("authorization_lifetime") or 7200)
+
+    def _access_life(self, client: PersonClient) -> int:
+        return int((client.settings or {}).get("access_token_lifetime") or ACCESS_LIFE)
+
+    async def _claims(
+        self, client: PersonClient, request: Request, login: Login, family: UUID, now: int
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The claims of the access token and of the ID token."""
         subject = self.subject(client, login.pid)
         access: dict[str, Any] = {
             "sub": subject,
@@ -279,16 +293,19 @@ class Provider:
             "pid": login.pid,
             "iss": self.issuer,
             "token_type": "Bearer",
-            "exp": now + life,
+            "exp": now + self._access_life(client),
             "iat": now,
             "jti": b64url(family.bytes + token_bytes(16)).decode(),
         }
         if request.resource is not None:
             access["aud"] = request.resource
-        identity: dict[str, Any] = {
+        return access, self._identity(client, request, login, now) | {"sub": subject}
+
+    def _identity(self, client: PersonClient, request: Request, login: Login, now: int) -> dict[str, Any]:
+        """What every ID token says (7.3), the subject excepted."""
+        return {
             "iss": self.issuer,
             "aud": client.client_id,
-            "sub": subject,
             "pid": login.pid,
             "acr": login.acr,
             "amr": [login.amr],
@@ -300,12 +317,19 @@ class Provider:
             "locale": request.locale,
             "sid": login.sid,
         }
+
+    async def _tokens(
+        self, client: PersonClient, request: Request, login: Login, family: UUID, *, refreshed: bool
+    ) -> Tokens:
+        now = int(self._machine.time())
+        settings = client.settings or {}
+        access, identity = await self._claims(client, request, login, family, now)
         refresh = None
         if "refresh_token" in settings.get("grant_types", ()):
-            refresh_life = settings.get("refresh_token_lifetime") or REFRESH_LIFE
+            refresh_life = settings.get("refresh_token_lifetime") or self.refresh_life
             data = {"request": request.stored(), "login": _stored(login)}
             refresh = await self.keep(
-                "refresh", client.client_id, data, timedelta(seconds=refresh_life), family
+                self._kind("refresh"), client.client_id, data, timedelta(seconds=refresh_life), family
             )
         # Whoever ended the family while this was being made wins: what is given out now is dead already.
         if await self._database.fetchval(sql.family_dead, family):
@@ -313,12 +337,12 @@ class Provider:
             raise OpenIdError("invalid_grant", "The login has been ended.")
         details = {"scope": request.scope, "refreshed": refreshed}
         await self._trail.record(
-            Event(client.client_id, "token.issued", "idporten", client.organisation, details)
+            Event(client.client_id, "token.issued", self.realm, client.organisation, details)
         )
         return Tokens(
-            await self._signer.sign("idporten", access),
-            await self._signer.sign("idporten", identity),
-            life - 1,
+            await self._signer.sign(self.realm, access),
+            await self._signer.sign(self.realm, identity),
+            self._access_life(client) - 1,
             request.scope,
             refresh,
         )

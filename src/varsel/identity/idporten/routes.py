@@ -30,6 +30,7 @@ from varsel.runtime.settings import Settings
 BASE: Final = "/idporten"
 SESSION_COOKIE: Final = "varsel_idporten"
 LOGIN_COOKIE: Final = "varsel_idporten_login"
+INTROSPECTION: Final = "idporten:token.introspection"
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -65,6 +66,7 @@ class IdportenRoutes:
                 "token_endpoint": issuer + "/token",
                 "jwks_uri": issuer + "/jwks.json",
                 "userinfo_endpoint": issuer + "/userinfo",
+                "introspection_endpoint": issuer + "/tokeninfo",
                 "end_session_endpoint": issuer + "/logout",
                 "response_types_supported": ["code"],
                 "response_modes_supported": ["query"],
@@ -96,6 +98,7 @@ class IdportenRoutes:
             Route(BASE + "/login", self._told_here(self.log_in), methods=["POST"]),
             Route(BASE + "/par", self._told_as_json(self.par), methods=["POST"]),
             Route(BASE + "/token", self._told_as_json(self.token), methods=["POST"]),
+            Route(BASE + "/tokeninfo", self._told_as_json(self.tokeninfo), methods=["POST"]),
             Route(BASE + "/userinfo", self.userinfo, methods=["GET", "POST"]),
             Route(BASE + "/logout", self._told_here(self.logout), methods=["GET", "POST"]),
         ]
@@ -264,6 +267,23 @@ class IdportenRoutes:
                     "unsupported_grant_type", "Only authorization_code and refresh_token are served."
                 )
         return http.json(msgspec.json.encode(tokens.body()))
+
+    async def tokeninfo(self, request: Request) -> Response:
+        """What an access token stands for (RFC 7662), for clients that hold the scope for it; nothing about any other token."""
+        form = await _form(request)
+        client = await self._authentication.client(request, form)
+        if client.method == "none" or INTROSPECTION not in client.scopes:
+            raise OpenIdError("insufficient_scope", f"The client lacks {INTROSPECTION}.", 403)
+        token = one(form, "token")
+        if not token:
+            raise OpenIdError("invalid_request", "token is missing.")
+        try:
+            claims = (await self._tokens.check(token.encode("utf-8", "replace"))).claims
+        except InvalidToken:
+            claims = {}
+        if not isinstance(claims.get("client_id"), str) or not await self._provider.alive(claims.get("jti")):
+            return http.json(b'{"active":false}')
+        return http.json(msgspec.json.encode({"active": True, **claims}))
 
     async def userinfo(self, request: Request) -> Response:
         token = http.bearer(request)

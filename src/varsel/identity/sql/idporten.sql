@@ -70,12 +70,12 @@ where m.pid = $1 order by m.role, o.name;
 select locked_until from login_failure where pid = $1 and locked_until > $2;
 
 -- name: login_failed
--- Count a failed login; the fifth locks until $3.
-insert into login_failure (pid, failures) values ($1, 1)
+-- Count a failed login at $2; the fifth locks until $3. Failures as old as a lock is long are forgotten.
+insert into login_failure (pid, failures, last_at) values ($1, 1, $2)
 on conflict (pid) do update set
-    failures = case when login_failure.locked_until <= $2 then 1 else login_failure.failures + 1 end,
-    locked_until = case when login_failure.locked_until <= $2 then null
-        when login_failure.failures + 1 >= 5 then $3::timestamptz end
+    last_at = $2,
+    failures = case when login_failure.last_at <= $2 - ($3::timestamptz - $2) then 1 else login_failure.failures + 1 end,
+    locked_until = case when login_failure.last_at > $2 - ($3::timestamptz - $2) and login_failure.failures + 1 >= 5 then $3::timestamptz end
 returning locked_until;
 
 -- name: login_succeeded

@@ -192,6 +192,7 @@ create index session_expires on session (expires_at);
 create table login_failure (
     pid        text        primary key,
     failures   integer     not null default 0,
+    last_at    timestamptz not null,
     locked_until timestamptz
 );
 
