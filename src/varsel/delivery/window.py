@@ -33,6 +33,10 @@ def norwegian_holiday(day: date) -> bool:
     return day in _holidays(day.year)
 
 
+#: What lies beyond the last day that can be told, the 31st of December 9999, is told as its end.
+END: Final = datetime.max.replace(tzinfo=UTC)
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """Hours of the day, Oslo time, at which a daytime SMS may leave; `weekdays_only` leaves out weekends and holidays."""
@@ -62,6 +66,12 @@ class Window:
 
     def opening(self, moment: datetime) -> datetime:
         """`moment` itself while the window is open, else the next moment at which it opens; UTC."""
+        try:
+            return self._opening(moment)
+        except OverflowError:
+            return END
+
+    def _opening(self, moment: datetime) -> datetime:
         local = moment.astimezone(OSLO)
         if self.start <= local.hour < self.end and self._allowed(local.date()):
             return moment
@@ -76,8 +86,11 @@ class Window:
 
 def add_wall_hours(moment: datetime, life: timedelta) -> datetime:
     """Add to the Oslo wall clock and convert: over a clock change the length differs by an hour (6.3)."""
-    local = moment.astimezone(OSLO)
-    return (local.replace(tzinfo=None) + life).replace(tzinfo=OSLO).astimezone(UTC)
+    try:
+        local = moment.astimezone(OSLO)
+        return (local.replace(tzinfo=None) + life).replace(tzinfo=OSLO).astimezone(UTC)
+    except OverflowError:
+        return END
 
 
 def is_daytime(channel: str, policy: str | None) -> bool:

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 
 from varsel.review.search import LATE
 from varsel.review.sheet import workbook
-from varsel.runtime.errors import ValidationProblem
+from varsel.runtime.errors import PlainProblem, ValidationProblem
 from varsel.store import queries
 from varsel.store.database import Database, unavailable_as_such
 from varsel.store.ids import floor_of
@@ -62,6 +62,8 @@ HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"cache-control", b"no-store"),
 )
+#: Octets of a form: many times what two numbers need.
+_LARGEST: Final = 10_000
 _XLSX: Final = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 
@@ -104,6 +106,8 @@ async def lines(database: Database, month: Month) -> list[Line]:
 
 def form(body: bytes, content_type: bytes | None) -> Month:
     """The month of a sent form, urlencoded or multipart; ValidationProblem with `month` and `year`."""
+    if len(body) > _LARGEST:
+        raise PlainProblem(413)
     kind = (content_type or b"").decode("latin-1")
     given: dict[str, str] = {}
     if kind.partition(";")[0].strip().lower() == "multipart/form-data":

@@ -55,7 +55,8 @@ def dialog(query: bytes, *, or_transmission: bool) -> tuple[UUID | None, str, st
     """
     given = parameters(query)
     written = given.get("dialogid", "").strip()
-    transmission = given.get("transmissionid", "").strip() or None
+    # PostgreSQL keeps no NUL: nobody has such a transmission.
+    transmission = given.get("transmissionid", "").strip().replace("\0", "\ufffd") or None
     if not written:
         if or_transmission and transmission is not None:
             return None, "", transmission

@@ -69,7 +69,7 @@ ENDPOINTS: Final = (
         Policy.INTERNAL,
         "Monthly metrics",
         responses={200: "text/html"},
-        problems=(400,),
+        problems=(400, 413),
         internal=True,
         description=(
             "Takes the form's `month` and `year`, urlencoded or multipart, and shows orders and notifications by creator for orders "

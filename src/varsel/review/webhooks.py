@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import secrets
 from collections.abc import Mapping
 from datetime import timedelta
@@ -40,6 +41,11 @@ BOTH_SIGN: Final = timedelta(hours=24)
 _SECRET_OCTETS: Final = 32
 _SHOWN_ATTEMPTS: Final = 100
 _LONGEST_URL: Final = 2000
+#: Octets of a registration: many times what a URL and every event need.
+_LARGEST: Final = 100_000
+#: Levels of nesting of a body (docs/reference/notifications-api.md 1.4).
+DEPTH: Final = 32
+_BRACKETS: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"|([\[{])|([\]}])', re.DOTALL)
 _PREFIX: Final = "whsec_"
 
 PATH: Final = f"{BASE}/future/webhooks"
@@ -149,6 +155,10 @@ class Sealer(Protocol):
 
 def read_webhook(body: bytes, *, sandbox: bool) -> tuple[str, list[EventName]]:
     """URL and events of a registration; ValidationProblem with the keys of what is wrong."""
+    if len(body) > _LARGEST:
+        raise PlainProblem(413)
+    if _nested_deeper(body, DEPTH):
+        raise ValidationProblem({"$": [f"The body is nested deeper than {DEPTH} levels."]})
     try:
         body.decode()  # the decoder does not look at members that it ignores
         found = msgspec.json.decode(body, type=NewWebhook)
@@ -160,6 +170,18 @@ def read_webhook(body: bytes, *, sandbox: bool) -> tuple[str, list[EventName]]:
     if fault is not None:
         raise ValidationProblem({"Url": [fault]})
     return found.url, list(dict.fromkeys(found.events or USUAL))
+
+
+def _nested_deeper(body: bytes, most: int) -> bool:
+    level = 0
+    for found in _BRACKETS.finditer(body):
+        if found[1]:
+            level += 1
+            if level > most:
+                return True
+        elif found[2]:
+            level -= 1
+    return False
 
 
 def _key(message: str) -> str:
