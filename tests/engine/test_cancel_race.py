@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from uuid import UUID
 
+import pytest
+
+from tests.contract.orders.world import World, open_world
 from tests.engine.conftest import NOON, MakeWorker
 from tests.engine.fakes import FakeChannel
 from tests.engine.seed import place, state
@@ -12,31 +16,26 @@ from tests.support.polling import until
 from varsel.store.database import Database
 
 
-async def cancel(database: Database, order: UUID) -> bool:
-    """As the front door cancels: the order row locked, nothing handed over, unsent rows gone."""
-    async with database.transaction() as connection:
-        now = await connection.fetchval("select state from orders where id = $1 for update", order)
-        if now not in ("Registered", "Processing", "Processed"):
-            return False
-        if await connection.fetchval(
-            "select exists (select from handoff where order_id = $1) or exists (select from attempt where order_id = $1)",
-            order,
-        ):
-            return False
-        await connection.execute("delete from due where order_id = $1", order)
-        await connection.execute("delete from ready where order_id = $1", order)
-        await connection.execute("delete from notification where order_id = $1", order)
-        await connection.execute("update orders set state = 'Cancelled', remaining = 0 where id = $1", order)
-        return True
+@pytest.fixture
+async def api(database: Database) -> AsyncIterator[World]:
+    async with open_world(database) as opened:
+        yield opened
+
+
+async def cancel(api: World, order: UUID) -> bool:
+    """Through the front door; what the caller is told."""
+    answer = await api.send(f"/notifications/api/v1/orders/{order}/cancel", None, method="PUT")
+    assert answer.status in (200, 409), answer.body
+    return bool(answer.status == 200)
 
 
 async def test_nothing_leaves_after_a_cancel_that_succeeded(
-    database: Database, make_worker: MakeWorker
+    database: Database, make_worker: MakeWorker, api: World
 ) -> None:
     channel = FakeChannel()
     await make_worker(channel)
     orders = [await place(database, f"u{n}@example.org", requested_at=NOON) for n in range(60)]
-    answers = await asyncio.gather(*(cancel(database, order) for order in reversed(orders)))
+    answers = await asyncio.gather(*(cancel(api, order) for order in reversed(orders)))
     cancelled = {order for order, answer in zip(reversed(orders), answers, strict=True) if answer}
     rest = [order for order in orders if order not in cancelled]
 
@@ -52,10 +51,12 @@ async def test_nothing_leaves_after_a_cancel_that_succeeded(
         assert await state(database, order) == "Cancelled"
     assert await database.fetchval("select count(*) from ready") == 0
     assert await database.fetchval("select count(*) from due") == 0
+    assert all([await cancel(api, order) for order in cancelled])  # asked again, told the same
+    assert not any([await cancel(api, order) for order in rest])
 
 
 async def test_a_planned_order_can_be_cancelled_until_its_handoff(
-    database: Database, make_worker: MakeWorker
+    database: Database, make_worker: MakeWorker, api: World
 ) -> None:
     """The order is planned and in a worker's hands; the cancel comes before the intent."""
     channel = FakeChannel(slots=1)
@@ -69,8 +70,8 @@ async def test_a_planned_order_can_be_cancelled_until_its_handoff(
         return await state(database, second) == "Processed"
 
     await until(planned)
-    assert await cancel(database, second) or len(channel.handed) > 1
-    assert not await cancel(database, first)
+    assert await cancel(api, second) or len(channel.handed) > 1
+    assert not await cancel(api, first)
     channel.gate.set()
 
     async def done() -> bool:
