@@ -492,3 +492,14 @@ def test_tables_on_a_terminal(monkeypatch, capsys):
     shown = capsys.readouterr().out
     assert "[x]" in shown
     assert "a" in shown.splitlines()[0]
+    calling.table(["a", "b"], [])
+    assert capsys.readouterr().out == ""
+
+
+def test_what_is_copied_from_a_table_stays_whole(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "60")
+    calling.table(["to", "id"], [["somebody.with.a.long.name@example.org", SOME]])
+    shown = capsys.readouterr().out
+    assert SOME in shown
+    assert "…" not in shown

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
 from cyclopts import Parameter
 
@@ -85,6 +85,10 @@ class Where:
         Path | None, Parameter(help="Data directory of a running sandbox, whose service owner ttd is used.")
     ] = None
 
+
+_WHOLE: Final = frozenset(
+    {"id", "integration", "kid", "received", "last update", "status", "state", "channel", "ends"}
+)
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON for programs.")]
 
@@ -248,11 +252,21 @@ def table(columns: list[str], rows: list[list[str]]) -> None:
         for row in rows:
             say("\t".join(row))
         return
+    if not rows:
+        return
     from rich.console import Console
     from rich.markup import escape
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    shown = Table(*columns, box=None, header_style="bold", pad_edge=False)
+    # Identifiers and times are copied: they stay whole, and the other columns make room for them.
+    heads = [
+        Column(name, no_wrap=name in _WHOLE, overflow="ignore" if name in _WHOLE else "fold")
+        for name in columns
+    ]
+    for head, cells in zip(heads, zip(*rows, strict=True), strict=True):
+        if head.no_wrap:
+            head.min_width = max(map(len, cells))
+    shown = Table(*heads, box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     for row in rows:
         shown.add_row(
             *(f"[{colour(cell)}]{escape(cell)}[/]" if colour(cell) else escape(cell) for cell in row)

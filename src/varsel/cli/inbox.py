@@ -31,13 +31,12 @@ def listed(
         print_json([_json(one) for one in found])
         return
     table(
-        ["received", "channel", "to", "from", "subject or text", "id"],
+        ["received", "channel", "to", "subject or text", "id"],
         [
             [
                 f"{one.received_at.astimezone():%m-%d %H:%M:%S}",
                 one.channel,
                 one.to,
-                one.sender,
                 _short(one),
                 one.id,
             ]
