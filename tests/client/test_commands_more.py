@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import re
+import shlex
 import shutil
+import signal
 import stat
 import subprocess
 import sys
 from importlib import import_module
+from uuid import uuid4
 
 import pytest
 
@@ -17,7 +21,7 @@ from tests.client.test_commands import alone, here, varsel
 from varsel.cli import main
 from varsel.cli.callers import CALLER_COMMANDS
 from varsel.cli.commands import COMMANDS, EXIT_CODES
-from varsel.client import ComposedEmail, ConfigurationError, Notifications, SigningKey
+from varsel.client import ComposedEmail, ConfigurationError, Email, Notifications, Order, SigningKey, ToEmail
 
 __all__ = ["alone", "here", "varsel"]
 
@@ -233,3 +237,49 @@ def test_a_module_of_ours_that_is_missing_is_a_fault(varsel, monkeypatch):
 
 def test_exit_codes_are_documented():
     assert set(EXIT_CODES) == {0, 1, 2, 3, 4, 70, 130}
+
+
+# ---- commands that stay ----
+
+
+def test_the_feed_is_followed_until_it_is_interrupted(here, varsel_sandbox, tmp_path):
+    surroundings = {name: value for name, value in os.environ.items() if not name.startswith("VARSEL_")}
+    follower = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "varsel.cli.main",
+            "feed",
+            "--follow",
+            "--json",
+            "--cursor",
+            "cursor",
+            *map(str, here),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        env=surroundings,
+    )
+    with follower, Notifications(varsel_sandbox.credentials()) as api:
+        receipt = api.order(Order(str(uuid4()), ToEmail("followed@example.org", Email("Hei", "Hei"))))
+        api.wait_until_final(receipt.shipment_id)
+        for line in follower.stdout:
+            entry = json.loads(line)
+            if entry["shipmentId"] == str(receipt.shipment_id):
+                break
+        # The next line is asked for only after this one was written, so the cursor stands before or at it.
+        assert int((tmp_path / "cursor").read_text("utf-8").split()[0]) <= entry["sequenceNumber"]
+        follower.send_signal(signal.SIGINT)
+        _, errors = follower.communicate(timeout=30)
+    assert follower.returncode == 130
+    assert errors == ""
+
+
+def test_a_reader_that_goes_away_is_no_fault(varsel, here, varsel_inbox):
+    varsel("order", "sms", "+4799999903", "--body", "a", "--anytime", "--wait", *here)
+    command = shlex.join([sys.executable, "-m", "varsel.cli.main", "feed", *map(str, here)])
+    done = subprocess.run(["bash", "-c", f"{command} | true"], capture_output=True, text=True, check=True)
+    assert "Traceback" not in done.stderr
+    assert "Exception" not in done.stderr
