@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import timedelta
 
@@ -59,3 +60,48 @@ async def test_021_the_old_key_retires_by_itself(world: RunningWorld, api: Endpo
     world.clock.advance(timedelta(hours=51))
     assert not await knock(world, api, "N", compact(header, right_claims(world, "N"), key))
     assert len(json.loads(world.room.keys.jwks("altinn"))["keys"]) == 1
+
+
+async def test_021_keys_roll_over_while_requests_run(world: RunningWorld, api: Endpoints) -> None:
+    """Callers fetch, exchange and order without a pause while both issuers' keys are rotated and the new ones begin to sign."""
+    jumps = 0
+    stop = asyncio.Event()
+    orders = 0
+
+    async def caller() -> None:
+        nonlocal orders
+        while not stop.is_set():
+            began = jumps
+            token = await world.token_request(world.grant())
+            exchanged = await world.exchange(token.json().get("access_token", "none"))
+            order = await api.order({"Authorization": f"Bearer {exchanged.text}"})
+            if jumps == began:
+                # No leap of two days in between: nothing may fail.
+                assert [one.status_code for one in (token, exchanged, order)] == [200, 200, 201]
+                orders += 1
+
+    async def more(number: int) -> None:
+        wanted = orders + number
+        while orders < wanted:
+            await asyncio.wait(callers, timeout=0.005, return_when=asyncio.FIRST_EXCEPTION)
+            for task in callers:
+                if task.done():
+                    task.result()
+
+    callers = [asyncio.create_task(caller()) for _ in range(4)]
+    try:
+        await more(8)
+        signers = {issuer: world.room.keys.signer(issuer).kid for issuer in ("maskinporten", "altinn")}
+        for issuer in signers:
+            await world.room.keys.rotate(issuer)
+            await more(8)
+        world.clock.advance(timedelta(hours=48, seconds=1))
+        jumps += 1
+        await more(8)
+        for issuer, kid in signers.items():
+            assert world.room.keys.signer(issuer).kid != kid
+            await world.room.keys.withdraw(kid)
+            await more(8)
+    finally:
+        stop.set()
+        await asyncio.gather(*callers)
