@@ -95,3 +95,30 @@ def test_importing_is_quick():
 
 def test_the_plugin_does_not_load_the_client():
     assert "varsel.client" not in _loaded("import varsel.pytest_plugin")
+
+
+def test_sdk_and_callers_commands_work_without_the_platform():
+    """As after `pip install varsel`: none of the packages that the extra `server` brings can be imported."""
+    code = """
+import importlib, importlib.metadata as metadata, re, sys
+server = [one for one in metadata.requires("varsel") if 'extra == "server"' in one or "extra == 'server'" in one]
+names = {re.split("[^A-Za-z0-9_-]", one)[0].replace("-", "_").lower() for one in server} | {"multipart", "prometheus_client"}
+assert {"asyncpg", "starlette", "uvloop"} <= names
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0].lower() in names:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Absent())
+import varsel.client.testing, varsel.pytest_plugin
+from varsel.cli.callers import CALLER_COMMANDS
+from varsel.cli.main import build, run
+for command in CALLER_COMMANDS:
+    module, _, name = command.where.partition(":")
+    getattr(importlib.import_module(module), name)
+assert "rotate" in build().generate_completion(shell="bash")
+assert run(["settings"]) == 0
+assert run(["worker"]) == 1
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "pip install 'varsel[server]'" in done.stderr
