@@ -329,15 +329,25 @@ def test_the_tour_twice_in_one_directory(data):
         assert done.returncode == 0, done.stdout + done.stderr
         told = done.stdout
         for step in (
+            "Integration ",
+            "JWK ",
+            "Maskinporten token",
+            "Altinn token",
             "E-mail delivered",
             "SMS delivered",
+            "Person delivered",
+            "Organization delivered",
+            "E-mail bounced",
             "Daytime SMS waits",
             "Daytime SMS delivered",
+            "SMS given up",
             "Reminder delivered",
+            "Reminder not sent",
+            "Late report",
         ):
-            assert step in told
+            assert f"  {step}" in told
         assert told.count("Reminder delivered") == 2
-        assert "Everything arrived." in told
+        assert "Everything ended as it should." in told
 
 
 def test_the_tour_leaves_no_directory_of_its_own(tmp_path, monkeypatch):

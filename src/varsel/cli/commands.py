@@ -38,7 +38,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
     Command(
         "demo",
         "varsel.cli.demo:demo",
-        "Show an e-mail, an SMS and their reminders all the way, over real HTTP against a sandbox of its own.",
+        "Show messages all the way from the key to the reminder, and what may become of them, over real HTTP against a sandbox of its own.",
         ("varsel demo", "varsel demo --exit", "varsel demo --port 0 --data /tmp/tour"),
     ),
     Command(

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 #: Where the sandbox logs during the tour, in its data directory.
 LOG = "demo.log"
+#: Steps that show what goes wrong on purpose.
+ODD = frozenset({"E-mail bounced", "SMS given up", "Reminder not sent"})
 
 
 def demo(
@@ -107,23 +109,23 @@ async def _tour(world: World, console: Console) -> None:
 
 def _heading(console: Console) -> None:
     console.print()
-    console.print("[bold]Varsel[/]  an e-mail and an SMS, from the key to the reminder")
+    console.print("[bold]Varsel[/]  messages from the key to the reminder, and what may become of them")
     console.print()
 
 
 def _step(console: Console, name: str, sentence: str) -> None:
     from rich.markup import escape
 
-    style = "green" if name.endswith("delivered") else "cyan"
+    style = "green" if name.endswith("delivered") else "yellow" if name in ODD else "cyan"
     console.print(f"  [{style}]{name:<22}[/] {escape(sentence)}")
 
 
 def _ending(console: Console, world: World, *, keep: bool, leave: bool) -> None:
     console.print()
     if leave:
-        console.print("Everything arrived.")
+        console.print("Everything ended as it should.")
         return
-    console.print("Everything arrived. The sandbox stays up:")
+    console.print("Everything ended as it should. The sandbox stays up:")
     console.print()
     for name, path in (
         ("Inbox", "/console/inbox"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -11,24 +12,39 @@ from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 import httpx2
-from joserfc import jwt
-from joserfc.jwk import RSAKey
 
-from varsel.identity.registry import create_client, put_keys
+from varsel.cli.tour_road import Road, Tell
+from varsel.recipients import contacts
 from varsel.runtime.clock import ShiftedCalendar, SystemMachine
 from varsel.runtime.errors import OperatorError
 from varsel.sandbox import clock
 from varsel.store.database import Database
 
 BASE: Final = "/notifications/api/v1"
-SCOPE: Final = "altinn:serviceowner/notifications.create"
-GRANT: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
-#: A synthetic service owner that every sandbox knows.
-OWNER: Final = ("312718286", "testkommune", "Testkommune")
 EMAIL: Final = "kari.nordmann@example.org"
 NUMBER: Final = "+4799999999"
 OSLO: Final = ZoneInfo("Europe/Oslo")
 REMINDER_DAYS: Final = 7
+#: What the magic of the sandbox does on purpose (docs/reference/magic.md).
+BOUNCING: Final = "ola+bounce@example.org"
+LATE: Final = "+4740009014"
+#: Who is in the contact register of the tour, as `varsel contacts import` reads it.
+PERSON: Final = ("05887899891", "Kari Nordmann", "kari@example.com")
+COMPANY: Final = ("310332712", "Prøvefylke", "post@example.com")
+USERS: Final = ("leder@example.com", "vikar@example.com")
+RESOURCE: Final = "urn:altinn:resource:varsel-tour"
+REGISTER: Final = (
+    {"person": PERSON[0], "name": PERSON[1], "email": PERSON[2], "mobile": "+4791234567"},
+    {
+        "organization": COMPANY[0],
+        "name": COMPANY[1],
+        "emails": [COMPANY[2]],
+        "users": [
+            {"person": "17849012320", "email": USERS[0], "resources": [RESOURCE]},
+            {"person": "14870398215", "email": USERS[1], "resources": []},
+        ],
+    },
+)
 #: Seconds for each thing to happen; it takes well under one on an idle machine.
 PATIENCE: Final = 30.0
 
@@ -45,10 +61,6 @@ class Ordered:
 
     shipment: str
     reminders: tuple[str, ...]
-
-
-Tell = Callable[[str, str], None]
-"""Called with a short name of the step and one sentence of what happened."""
 
 
 class Tour:
@@ -73,71 +85,144 @@ class Tour:
             await self._http.aclose()
 
     async def _walk(self) -> None:
-        await self._get_token()
+        road = Road(self._http, self._url, self._mark, self._tell, self._good)
+        self._token = await road.walk(self._database)
+        await contacts.store(self._database, contacts.read([json.dumps(one).encode() for one in REGISTER]))
         mail = await self._order(
             "E-mail ordered",
             EMAIL,
-            {"recipientEmail": _email(f"Vedtak {self._mark}", "Du har fått et vedtak.")},
-            {"recipientEmail": _email(f"Påminnelse {self._mark}", "Du har ikke åpnet vedtaket ditt.")},
+            {"recipientEmail": _email(EMAIL, f"Vedtak {self._mark}", "Du har fått et vedtak.")},
+            {"recipientEmail": _email(EMAIL, f"Påminnelse {self._mark}", "Du har ikke åpnet vedtaket ditt.")},
         )
         sms = await self._order(
             "SMS ordered",
             NUMBER,
-            {"recipientSms": _sms(f"Du har fått et vedtak ({self._mark}).", "Anytime")},
-            {"recipientSms": _sms(f"Husk vedtaket ditt ({self._mark}).", "Anytime")},
+            {"recipientSms": _sms(NUMBER, f"Du har fått et vedtak ({self._mark}).", "Anytime")},
+            {"recipientSms": _sms(NUMBER, f"Husk vedtaket ditt ({self._mark}).", "Anytime")},
         )
         await self._delivered("E-mail delivered", mail.shipment, "email", EMAIL, f"Vedtak {self._mark}")
         await self._delivered("SMS delivered", sms.shipment, "sms", NUMBER, f"({self._mark})")
+        await self._person()
+        await self._organization()
+        await self._bounced()
 
         await self._wait_for_morning()
 
+        unwanted = await self._order_unwanted_reminder()
+        late = await self._order_without_report()
         now = await self._advance(timedelta(days=REMINDER_DAYS))
         self._tell("Clock", f"moved {REMINDER_DAYS} days on: it is {_written(now)} in Oslo")
+        await self._given_up(late)
         await self._delivered(
             "Reminder delivered", mail.reminders[0], "email", EMAIL, f"Påminnelse {self._mark}"
         )
         await self._delivered("Reminder delivered", sms.reminders[0], "sms", NUMBER, "Husk vedtaket")
+        await self._not_reminded(unwanted)
+        await self._reported_late(late)
         await self._read_feed()
 
-    async def _get_token(self) -> None:
-        """Key, integration, grant, exchange: the whole road a service owner's system goes."""
-        number, code, name = OWNER
-        kid = f"tour-{self._mark}"
-        key = await asyncio.to_thread(
-            RSAKey.generate_key, 2048, {"kid": kid, "use": "sig", "alg": "RS256"}, auto_kid=False
-        )
-        self._tell("Key", "RSA 2048, made here; only its public half leaves this process")
-        client = await create_client(
-            self._database,
-            self._machine,
-            organisation=number,
-            name=f"Varsel tour {self._mark}",
-            scopes=[SCOPE],
-        )
-        await put_keys(self._database, self._machine, client, {"keys": [key.as_dict(private=False)]})
-        self._tell("Integration", f"{name} ({code}) registered the key and may ask for {SCOPE}")
+    # -- who, and what may go wrong --------------------------------------------------------------------------------
 
-        now = int(self._machine.time())
-        claims = {
-            "aud": f"{self._url}/maskinporten/",
-            "iss": str(client),
-            "scope": SCOPE,
-            "iat": now,
-            "exp": now + 100,
-            "jti": str(uuid4()),
-        }
-        assertion = jwt.encode({"alg": "RS256", "kid": kid}, claims, key)
-        answer = await self._http.post(
-            "/maskinporten/token", data={"grant_type": GRANT, "assertion": assertion}
+    async def _person(self) -> None:
+        number, name, address = PERSON
+        order = await self._order(
+            "Person ordered",
+            f"national number {number}, by e-mail if there is an address",
+            {
+                "recipientPerson": {
+                    "nationalIdentityNumber": number,
+                    "channelSchema": "EmailPreferred",
+                    "emailSettings": {
+                        "subject": f"Hei, $recipientName$ ({self._mark})",
+                        "body": "Du har fått et vedtak.",
+                    },
+                    "smsSettings": {"body": "Du har fått et vedtak.", "sendingTimePolicy": "Anytime"},
+                }
+            },
         )
-        granted = self._good(answer, 200).json()
-        self._tell("Maskinporten token", f"granted for {granted['expires_in']} s against a signed grant")
-        answer = await self._http.get(
-            "/authentication/api/v1/exchange/maskinporten",
-            headers={"Authorization": f"Bearer {granted['access_token']}"},
+        await self._delivered("Person delivered", order.shipment, "email", address, f"{name} ({self._mark})")
+
+    async def _organization(self) -> None:
+        number, name, official = COMPANY
+        order = await self._order(
+            "Organization ordered",
+            f"{name} ({number}) and those of its users who have access to {RESOURCE}",
+            {
+                "recipientOrganization": {
+                    "orgNumber": number,
+                    "resourceId": RESOURCE,
+                    "channelSchema": "Email",
+                    "emailSettings": {"subject": f"Til {name} ({self._mark})", "body": "Dere har fått post."},
+                }
+            },
         )
-        self._token = self._good(answer, 200).text.strip().strip('"')
-        self._tell("Altinn token", "exchanged; this is what the Notifications API takes")
+        ended = await self._ended(order.shipment)
+        reached = sorted(each["destination"] for each in ended["recipients"])
+        if reached != sorted((official, USERS[0])):
+            raise TourError("The organization was reached at other addresses than it should be.")
+        self._tell(
+            "Organization delivered", f"{official} and {USERS[0]}; not {USERS[1]}, who has no access there"
+        )
+
+    async def _bounced(self) -> None:
+        order = await self._order(
+            "E-mail ordered",
+            BOUNCING,
+            {"recipientEmail": _email(BOUNCING, f"Vedtak {self._mark}", "Du har fått et vedtak.")},
+        )
+        ended = await self._ended(order.shipment)
+        self._tell("E-mail bounced", f"its notice came back, and the shipment says {_told(ended)}")
+
+    async def _order_unwanted_reminder(self) -> Ordered:
+        """A reminder whose sender says, when its time has come, that it is not needed any more."""
+        order = await self._order(
+            "E-mail ordered",
+            EMAIL,
+            {"recipientEmail": _email(EMAIL, f"Faktura {self._mark}", "Du har fått en faktura.")},
+            {"recipientEmail": _email(EMAIL, f"Purring {self._mark}", "Fakturaen er ikke betalt.")},
+            condition=f"{self._url}{BASE}/tests/sendcondition?conditionMet=false",
+        )
+        await self._delivered("E-mail delivered", order.shipment, "email", EMAIL, f"Faktura {self._mark}")
+        return order
+
+    async def _not_reminded(self, order: Ordered) -> None:
+        ended = await self._ended(order.reminders[0])
+        if ended["status"] != "Order_SendConditionNotMet" or await self._received(
+            "email", EMAIL, f"Purring {self._mark}"
+        ):
+            raise TourError("The reminder was sent against its condition.")
+        self._tell(
+            "Reminder not sent", "its condition was asked and answered false: Order_SendConditionNotMet"
+        )
+
+    async def _order_without_report(self) -> Ordered:
+        order = await self._order(
+            "SMS ordered", LATE, {"recipientSms": _sms(LATE, f"Uten rapport ({self._mark}).", "Anytime")}
+        )
+
+        async def accepted() -> dict[str, Any] | None:
+            found = await self._shipment(order.shipment)
+            return found if _told(found) == "SMS_Accepted" else None
+
+        await self._until(accepted, f"the SMS {order.shipment} was not accepted")
+        self._tell("SMS accepted", "the gateway has taken it, and does not say what became of it")
+        return order
+
+    async def _given_up(self, order: Ordered) -> None:
+        ended = await self._ended(order.shipment)
+        # Only where this machine took longer than the gateway to say something.
+        said = (
+            "two days and no report" if _told(ended) == "SMS_Failed_TTL" else "its report came just in time"
+        )
+        self._tell("SMS given up", f"{said}: {_told(ended)}")
+
+    async def _reported_late(self, order: Ordered) -> None:
+        async def corrected() -> dict[str, Any] | None:
+            found = await self._shipment(order.shipment)
+            return found if _told(found) == "SMS_Delivered" else None
+
+        await self._until(corrected, "the late report did not come")
+        self._tell("Late report", "it came after all, and the shipment was corrected: SMS_Delivered")
 
     async def _order(
         self,
@@ -145,7 +230,9 @@ class Tour:
         to: str,
         recipient: dict[str, Any],
         reminder: dict[str, Any] | None = None,
+        *,
         at: datetime | None = None,
+        condition: str | None = None,
     ) -> Ordered:
         body: dict[str, Any] = {
             "idempotencyId": f"tour-{self._mark}-{uuid4()}",
@@ -155,11 +242,13 @@ class Tour:
         if at is not None:
             body["requestedSendTime"] = at.isoformat()
         if reminder is not None:
-            body["reminders"] = [{"delayDays": REMINDER_DAYS, "recipient": reminder}]
+            asked = {} if condition is None else {"conditionEndpoint": condition}
+            body["reminders"] = [{"delayDays": REMINDER_DAYS, "recipient": reminder, **asked}]
         answer = await self._http.post(f"{BASE}/future/orders", json=body, headers=self._bearer())
         receipt = self._good(answer, 201).json()["notification"]
         reminders = tuple(each["shipmentId"] for each in receipt.get("reminders", ()))
         later = f", with a reminder after {REMINDER_DAYS} days" if reminders else ""
+        later += " if a condition holds then" if condition is not None else ""
         self._tell(step, f"to {to}{later} (shipment {receipt['shipmentId']})")
         return Ordered(receipt["shipmentId"], reminders)
 
@@ -170,7 +259,7 @@ class Tour:
         order = await self._order(
             "Daytime SMS ordered",
             NUMBER,
-            {"recipientSms": _sms(f"Kontoret svarer i morgen ({self._mark}-dag).", "Daytime")},
+            {"recipientSms": _sms(NUMBER, f"Kontoret svarer i morgen ({self._mark}-dag).", "Daytime")},
             at=evening,
         )
         now = await self._advance(evening - now + timedelta(minutes=1))
@@ -217,19 +306,28 @@ class Tour:
                 return dict(message)
         return None
 
-    async def _status(self, shipment: str, wanted: tuple[str, ...]) -> dict[str, Any] | None:
+    async def _shipment(self, shipment: str) -> dict[str, Any]:
         answer = await self._http.get(f"{BASE}/future/shipment/{shipment}", headers=self._bearer())
-        found = dict(self._good(answer, 200).json())
-        recipients = found["recipients"]
+        return dict(self._good(answer, 200).json())
+
+    async def _status(self, shipment: str, wanted: tuple[str, ...]) -> dict[str, Any] | None:
+        found = await self._shipment(shipment)
         if found["status"] not in wanted:
             return None
         if wanted == ("Order_Completed",) and not all(
-            each["status"].endswith("_Delivered") for each in recipients
+            each["status"].endswith("_Delivered") for each in found["recipients"]
         ):
-            raise TourError(
-                f"Shipment {shipment} ended as {', '.join(each['status'] for each in recipients) or 'nothing'}."
-            )
+            raise TourError(f"Shipment {shipment} ended as {_told(found) or 'nothing'}.")
         return found
+
+    async def _ended(self, shipment: str) -> dict[str, Any]:
+        """The shipment once it has ended, however it did."""
+
+        async def ended() -> dict[str, Any] | None:
+            found = await self._shipment(shipment)
+            return found if found["status"] in ("Order_Completed", "Order_SendConditionNotMet") else None
+
+        return await self._until(ended, f"shipment {shipment} did not end in {PATIENCE:.0f} s")
 
     async def _until(
         self, condition: Callable[[], Awaitable[dict[str, Any] | None]], otherwise: str
@@ -254,12 +352,17 @@ class Tour:
         return answer
 
 
-def _email(subject: str, body: str) -> dict[str, Any]:
-    return {"emailAddress": EMAIL, "emailSettings": {"subject": subject, "body": body}}
+def _email(address: str, subject: str, body: str) -> dict[str, Any]:
+    return {"emailAddress": address, "emailSettings": {"subject": subject, "body": body}}
 
 
-def _sms(body: str, policy: str) -> dict[str, Any]:
-    return {"phoneNumber": NUMBER, "smsSettings": {"body": body, "sendingTimePolicy": policy}}
+def _sms(number: str, body: str, policy: str) -> dict[str, Any]:
+    return {"phoneNumber": number, "smsSettings": {"body": body, "sendingTimePolicy": policy}}
+
+
+def _told(shipment: dict[str, Any]) -> str:
+    """The statuses of a shipment's recipients."""
+    return ", ".join(each["status"] for each in shipment["recipients"])
 
 
 def _next(moment: datetime, hour: int) -> datetime:

@@ -13,6 +13,7 @@ from typing import Final, Literal
 
 SLOW_SECONDS: Final = 10.0
 LATE_SECONDS: Final = 60.0
+SOON_SECONDS: Final = 8.0
 _CODE = re.compile(r"(?:(data)-)?([45][0-5]\d)\Z")
 
 
@@ -174,6 +175,14 @@ MAGIC: Final[tuple[Magic, ...]] = (
         "Refused as if the log-on were missing (530).",
         SmsFate(logon=False, keeps=False),
         "The gateway refuses the log-on.",
+    ),
+    Magic(
+        "",
+        "9014",
+        None,
+        "",
+        SmsFate(report_after=SOON_SECONDS),
+        "Taken, and reported DELIVRD eight seconds later.",
     ),
     *(
         Magic("", digits, None, "", SmsFate(states=(state,)), f"Taken, then reported {state}.")
