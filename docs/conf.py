@@ -6,6 +6,7 @@ anchors (`<a id="api-2.10">`) become targets of links, and console blocks are co
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,6 +52,7 @@ pygments_style = "friendly"
 pygments_dark_style = "github-dark"
 
 _ANCHOR = re.compile(r'<a id="([^"]+)">')
+_DIAGRAM = re.compile(r"^```mermaid\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _HERE = re.compile(r"\]\(#([a-z]+-[^)]*)\)")
 
 
@@ -80,6 +82,18 @@ def add_links_to_anchors(_app: Sphinx, docname: str, source: list[str]) -> None:
     source[0] = _HERE.sub(rf"]({page}#\1)", source[0])
 
 
+def put_drawings_in(_app: Sphinx, _docname: str, source: list[str]) -> None:
+    """A diagram shows as its drawing (`scripts/draw.py`); as its text while it was not drawn since its last change."""
+
+    def drawn(found: re.Match[str]) -> str:
+        name = f"_static/drawn/{hashlib.sha256(found[1].encode()).hexdigest()[:16]}.svg"
+        if not Path(__file__).with_name("_static").joinpath(*name.split("/")[1:]).is_file():
+            return found[0]
+        return f"[![Diagram, larger when opened](/{name})](/{name})"
+
+    source[0] = _DIAGRAM.sub(drawn, source[0])
+
+
 def collect_anchors(app: Sphinx, doctree: nodes.document) -> None:
     """The anchors that the page writes as HTML, beside those of its headings."""
     slugs: dict[str, Any] = app.env.metadata[app.env.current_document.docname].setdefault("myst_slugs", {})
@@ -98,5 +112,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_lexer("console", ConsoleLexer)
     app.add_lexer("mermaid", TextLexer)
     app.connect("source-read", add_links_to_anchors)
+    app.connect("source-read", put_drawings_in)
     app.connect("doctree-read", collect_anchors)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -59,3 +59,12 @@ def test_the_reference_of_the_client_is_that_of_its_code():
     script = runpy.run_path(str(ROOT / "scripts/sdk_reference.py"))
     assert script["left_out"]() == set()
     assert (DOCS / "reference/sdk.md").read_text("utf-8") == script["page"](), "run make docs"
+
+
+def test_diagrams_are_drawn(site):
+    """One that has changed since shows as its text until `scripts/draw.py` draws it anew; a drawing of nothing goes."""
+    script = runpy.run_path(str(ROOT / "scripts/draw.py"))
+    drawn = {path.stem for path in (DOCS / "_static/drawn").glob("*.svg")}
+    assert drawn & set(script["texts"]())
+    page = (site / "reference/delivery.html").read_text("utf-8")
+    assert re.search(r'<img[^>]+src="[^"]*/[0-9a-f]{16}\.svg"', page)
