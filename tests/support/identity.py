@@ -132,7 +132,7 @@ class World:
 
     @property
     def issuer(self) -> str:
-        return BASE + "/maskinporten/"
+        return self.settings.base_url + "/maskinporten/"
 
     def claims(self, **changes: Any) -> dict[str, Any]:
         """A right grant's claims with changes; a claim given as None is left out, `...` sends null."""

@@ -112,10 +112,18 @@ async def open_running(
     *,
     sandbox: bool = True,
     outbound: Any = None,
+    listening: socket.socket | None = None,
     **settings: Any,
 ) -> RunningWorld:
-    """Start every role on a free port, with one integration of Digdir that holds the key `first` as `k1`."""
-    chosen = Settings(**({"public_url": BASE} | settings))
+    """Start every role on a free port, with one integration of Digdir that holds the key `first` as `k1`.
+
+    `public_url` None: the address at which it really listens; `listening` is a socket bound before.
+    """
+    bound = listening or bind("127.0.0.1", 0)
+    port = bound.getsockname()[1]
+    if settings.setdefault("public_url", BASE) is None:
+        settings["public_url"] = f"http://127.0.0.1:{port}"
+    chosen = Settings(**settings)
     clock = ManualClock(START)
     make_keys_cheaply()
     key_file = folder / "master.key"
@@ -137,7 +145,6 @@ async def open_running(
         let_in = _noted(front)
         listener.start()
         stack.push_async_callback(listener.stop)
-        bound: socket.socket = bind("127.0.0.1", 0)
         server = HttpServer(front.app, [bound], stop_seconds=1.0, limits=Limits(), machine=clock)
         await server.start()
         stack.push_async_callback(server.stop)
