@@ -30,6 +30,7 @@ from varsel.runtime.errors import BodyProblem, CodedProblem
 from varsel.runtime.problems import titled
 from varsel.store.content import EmailText, OrderContent, Recipient, SmsText
 from varsel.store.ids import uuid7
+from varsel.store.long_texts import LONG
 
 #: Owner of these messages: no name that a credential can carry.
 NOBODY: Final = "(internal)"
@@ -215,7 +216,7 @@ class InternalRoutes:
     ) -> InstantDraft:
         identifier = value.notification_id.lower()
         order = instant_row(identifier, channel, content, NOBODY, now)
-        mac = self._digest.mac(_MAC, normalised(value))
+        mac = self._digest.mac(_MAC, normalised(value, LONG + 1))
         # One id, one message: the two services have ids apart.
         key = key_of(f"{channel}:{identifier}", "instant", mac, [order])
         return InstantDraft(order, key, content, channel, value.recipient, uuid7(), now + life)

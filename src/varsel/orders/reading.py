@@ -14,6 +14,7 @@ import msgspec
 from varsel.orders.moments import Moment, read_moment
 from varsel.orders.tolerant import Null, Reader, Refused
 from varsel.runtime.errors import ValidationProblem
+from varsel.store.long_texts import LONG, in_slices
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -46,9 +47,9 @@ def _encode_custom(value: Any) -> Any:
 _encoder: Final = msgspec.json.Encoder(enc_hook=_encode_custom)
 
 
-def normalised(value: msgspec.Struct) -> bytes:
-    """The same bytes for every spelling of the same request: what tells a repeat with another body."""
-    return _encoder.encode(value)
+def normalised(value: msgspec.Struct, size: int = 0) -> bytes:
+    """The same bytes for every spelling of the same request: what tells a repeat with another body. `size`: octets as it came."""
+    return _encoder.encode(in_slices(value) if size > LONG else value)
 
 
 class RequestReader(Generic[T]):

@@ -147,7 +147,9 @@ class Routes:
     def _draft_chain(self, call: Call, now: datetime) -> ChainDraft:
         request = self._chain.read(call.body)
         check_chain(request, now, self._book)
-        return ChainDraft(request.value, self._mac(request.value), creator_of(call), now, self._defaults)
+        return ChainDraft(
+            request.value, self._mac(request.value, call), creator_of(call), now, self._defaults
+        )
 
     async def create_composed(self, call: Call) -> Reply:
         entry = await self._work(self._draft_composed, call)
@@ -161,7 +163,7 @@ class Routes:
         request = self._composed.read(call.body)
         check_composed(request, now, self._book)
         creator = creator_of(call)
-        mac = self._mac(request.value)
+        mac = self._mac(request.value, call)
         return draft_composed(request.value, mac, creator, now, defaults=self._defaults, digest=self._digest)
 
     async def get_chain(self, call: Call) -> Reply:
@@ -244,7 +246,7 @@ class Routes:
             check_instant_email(request)
             return draft_instant_email(
                 request.value,
-                body_mac=self._mac(request.value),
+                body_mac=self._mac(request.value, call),
                 creator=creator_of(call),
                 now=now,
                 defaults=self._defaults,
@@ -259,7 +261,7 @@ class Routes:
             value.idempotency_id,
             value.senders_reference,
             recipient,
-            body_mac=self._mac(value),
+            body_mac=self._mac(value, call),
             creator=creator_of(call),
             now=now,
             defaults=self._defaults,
@@ -302,8 +304,8 @@ class Routes:
             return judge(call, now)
         return await asyncio.get_running_loop().run_in_executor(self._threads, judge, call, now)
 
-    def _mac(self, value: msgspec.Struct) -> bytes:
-        return self._digest.mac(_MAC, normalised(value))
+    def _mac(self, value: msgspec.Struct, call: Call) -> bytes:
+        return self._digest.mac(_MAC, normalised(value, len(call.body)))
 
     def _receipt(self, key: Key, stored: Stored, warning: Headers = ()) -> Reply:
         if stored.first:

@@ -8,7 +8,7 @@ numbers and white space are matched in windows, so that a thread with a 30 MB bo
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -131,6 +131,22 @@ def _bracketed(segment: str | int) -> str:
     return f"['{segment}']" if _BRACKETED.search(segment) else f".{segment}"
 
 
+def _parts(text: str) -> Iterator[str]:
+    """A text in windows that cut no escape: what one call makes of millions of escapes would hold the interpreter."""
+    start, size = 0, len(text)
+    while start < size:
+        end = start + _WINDOW
+        if end < size:
+            last = text.rfind("\\", max(start, end - 6), end)
+            if last >= 0:
+                run = text[start : last + 1]
+                # An odd number of backslashes: the last one begins an escape.
+                if (len(run) - len(run.rstrip("\\"))) % 2:
+                    end = last
+        yield text[start:end]
+        start = end
+
+
 class Reader:
     """Reads one body. After `read`, `odd` tells whether some text holds NUL or an unpaired surrogate."""
 
@@ -235,7 +251,7 @@ class Reader:
             self._at = start
             raise self._unfit("UTF-8") from None
         if "\\" in text:
-            text = _ESCAPE.sub(self._unescape, text)
+            text = "".join(_ESCAPE.sub(self._unescape, part) for part in _parts(text))
             if self._surrogates:
                 self._surrogates = False
                 text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import msgspec
 
+from varsel.store.long_texts import LONG, in_slices
+
 
 class Recipient(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     """One recipient as ordered. Either direct addresses, or exactly one identity."""
@@ -61,7 +63,16 @@ _encoder = msgspec.json.Encoder()
 
 
 def encode(content: OrderContent) -> bytes:
-    return _encoder.encode(content)
+    return _encoder.encode(in_slices(content) if _is_long(content) else content)
+
+
+def _is_long(content: OrderContent) -> bool:
+    email, sms, first = content.email, content.sms, content.recipients[0] if content.recipients else None
+    return (
+        (email is not None and len(email.body) + len(email.subject) + len(email.sender) > LONG)
+        or (sms is not None and len(sms.body) + len(sms.sender) > LONG)
+        or (first is not None and len(first.email or first.identity or "") > LONG)
+    )
 
 
 def decode(data: bytes) -> OrderContent:

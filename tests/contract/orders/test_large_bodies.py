@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 
 from tests.contract.orders.bodies import chain, put, reminder, v1_email
 from tests.contract.orders.world import BASE, CHAIN, World
+from varsel.store.content import decode
 
 EMAIL = f"{BASE}/orders/email"
 E = "recipient.recipientEmail.emailSettings"
@@ -73,3 +74,49 @@ async def test_an_answer_names_the_first_thousand_faults(refusing: World) -> Non
     answer = await refusing.send(EMAIL, v1_email(recipients=[None] * 100_000))
     assert answer.status == 400
     assert len(answer.keys) == 1000
+
+
+#: Nearly 30,000,000 octets; escapes take their time, and a tenth of them shows as much.
+FULL = 29_900_000
+LONGEST: dict[str, Callable[[], bytes]] = {
+    "plain": lambda: json.dumps(put(chain(), f"{E}.body", "a" * FULL)).encode(),
+    "quotes": lambda: json.dumps(put(chain(), f"{E}.body", '"' * (FULL // 20))).encode(),
+    "address": lambda: json.dumps(
+        put(chain(), "recipient.recipientEmail.emailAddress", "a" * (FULL - 1000) + "@example.org")
+    ).encode(),
+}
+
+
+@pytest.mark.parametrize("name", LONGEST)
+async def test_the_longest_texts(world: World, name: str) -> None:
+    """They are kept whole, in pieces that hold nobody up."""
+    content = LONGEST[name]()
+    async with pulse() as measured:
+        answer = await world.send(CHAIN, content)
+    assert answer.status == 201, answer.content[:500]
+    assert measured.longest < 0.05
+    stored = await world.database.fetchval("select content from order_content")
+    sent = json.loads(content)["recipient"]["recipientEmail"]
+    kept = decode(stored)
+    assert kept.email is not None
+    assert (kept.email.body, kept.recipients[0].email) == (
+        sent["emailSettings"]["body"],
+        sent["emailAddress"],
+    )
+    if name == "quotes":
+        again = await world.send(CHAIN, content)
+        assert (again.status, again.content) == (200, answer.content)
+        assert "varsel-idempotency" not in again.headers
+
+
+async def test_a_large_order_beside_small_ones(world: World) -> None:
+    """In one flush, with one key that is taken: each has its own content."""
+    bodies = [put(chain(idempotencyId=str(number)), f"{E}.body", str(number)) for number in range(20)]
+    bodies[3] = put(bodies[3], f"{E}.body", "3" * 5_000_000)
+    bodies[7] = put(bodies[7], "idempotencyId", "3")
+    await world.send(CHAIN, bodies[3])
+    answers = await asyncio.gather(*(world.send(CHAIN, json.dumps(body).encode()) for body in bodies))
+    assert sorted(answer.status for answer in answers) == [200, 200] + [201] * 18
+    rows = await world.database.fetch("select content from order_content")
+    texts = {email.body for row in rows if (email := decode(row["content"]).email) is not None}
+    assert texts == {str(number) for number in range(20) if number not in (3, 7)} | {"3" * 5_000_000}

@@ -1,0 +1,55 @@
+"""Long texts are read and written in slices, and come out as if they had not been."""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+import pytest
+
+from tests.contract.orders.bodies import chain, put
+from varsel.orders import tolerant
+from varsel.orders.tolerant import Reader
+from varsel.orders.wire import ChainOrder
+from varsel.store import long_texts
+from varsel.store.content import EmailText, OrderContent, Recipient, decode, encode
+from varsel.store.long_texts import LONG, in_slices
+
+TEXTS = ["\\", '\\"', "\\\\n", "😀", "\n", "ab", "\x01", "å\\"]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("shift", range(7))
+def test_windows_cut_no_escape(text: str, shift: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tolerant, "_WINDOW", 16)
+    whole = "x" * shift + text * 40
+    for ascii_only in (True, False):
+        body = json.dumps(
+            put(chain(), "recipient.recipientEmail.emailSettings.body", whole), ensure_ascii=ascii_only
+        )
+        read = Reader(body.encode()).read(ChainOrder)
+        assert read.recipient.recipient_email.email_settings.body == whole
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_slices_make_the_same_json(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(long_texts, "LONG", 10)
+    content = OrderContent(
+        (Recipient(email=text * 30), Recipient(mobile="1")),
+        email=EmailText("a", text, text * 25),
+        time_to_live=7,
+    )
+    assert msgspec.json.encode(in_slices(content)) == msgspec.json.encode(content)
+    assert in_slices(OrderContent((Recipient(email="short"),))) == OrderContent((Recipient(email="short"),))
+
+
+def test_short_contents_are_left_alone() -> None:
+    short = OrderContent((Recipient(email="kari@example.org"),))
+    assert in_slices(short) is short
+
+
+def test_a_long_content_comes_back() -> None:
+    content = OrderContent((Recipient(email="a@b.no"),), email=EmailText("a", "b", '"å' * LONG))
+    stored = encode(content)
+    assert decode(stored) == content
+    assert stored == msgspec.json.encode(content)
