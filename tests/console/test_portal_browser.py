@@ -340,3 +340,40 @@ async def test_where_browsers_have_no_webcrypto_the_page_shows_the_command(
     assert "varsel jwk new usikker-" in await page.locator("#insecure").inner_text()
     assert not await page.get_by_role("button", name=t["jwk_generate"]).is_visible()
     await norwegian.look("no-webcrypto")
+
+
+async def test_axe_finds_nothing_serious_on_any_page_and_a_phone_shows_it(
+    norwegian: Driver, sandbox: Server
+) -> None:
+    """Pages that no other test here looks at, in both widths; those of the operator and of the token endpoint too."""
+    t, page = TEXTS["nb"], norwegian.page
+    await log_in(norwegian, sandbox)
+    await new_integration(norwegian, "Tilgjengelig")
+    here = page.url.partition("?")[0].removeprefix(sandbox.url)
+    place = here.rpartition("/")[0]
+    for name, path, status in (
+        ("edit", f"{here}/edit", 200),
+        ("deactivate", f"{here}/deactivate", 200),
+        ("new", f"{place}/new", 200),
+        ("inactive", f"{place}?inactive=true", 200),
+        ("owners", "/console/operations", 200),
+        ("members", "/console/operations/members", 200),
+        ("audit", "/console/operations/audit", 200),
+        ("inbox", "/console/inbox", 200),
+        ("missing", "/console/nowhere", 404),
+        ("help", "/maskinporten/errors/MP-200", 200),
+        ("help-without-code", "/maskinporten/errors/unknown-key", 200),
+    ):
+        answer = await page.goto(sandbox.url + path)
+        assert answer.status == status, path
+        await norwegian.look(f"axe-{name}")
+        await page.set_viewport_size({"width": 320, "height": 700})
+        assert await norwegian.over() <= 0, path
+        await page.set_viewport_size({"width": 1280, "height": 900})
+    # The browser itself reports the 404.
+    assert all("404" in line for line in norwegian.said)
+    norwegian.said.clear()
+    await page.goto(f"{sandbox.url}/console/operations")
+    await page.get_by_role("button", name=t["log_out"]).click()
+    await page.wait_for_url("**/console/login**")
+    await norwegian.look("axe-logged-out")
