@@ -11,7 +11,8 @@ from tests.engine.seed import fed, place, state, statuses
 from tests.support.polling import until
 from varsel.channels.model import Permanent, Temporary, Unknown
 from varsel.delivery.reports import RawReport, ReportStore
-from varsel.review.feed import page_bytes
+from varsel.review.feed import FeedReader
+from varsel.review.query import FeedQuery
 from varsel.store.database import Database
 
 
@@ -28,8 +29,7 @@ async def test_an_email_goes_from_due_to_the_feed(
     await until(lambda: fed(database))
     assert await statuses(database, order) == ["Delivered"]
     assert await state(database, order) == "Completed"
-    row = await database.fetchrow("select seq, entry, creator from feed")
-    page = page_bytes([(row["seq"], row["entry"])])
+    page = await FeedReader(database).page("ttd", FeedQuery(0, 500, descending=False))
     assert json.loads(page) == [
         {
             "sequenceNumber": 1,
