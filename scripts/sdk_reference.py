@@ -51,7 +51,7 @@ SECTIONS: Final[tuple[tuple[str, str, str], ...]] = (
         "Answers",
         "Members that the server adds are ignored, so a newer server is understood.",
         "Receipt ReminderReceipt Shipment Delivery FeedEntry ClassicReceipt RecipientLookup OrderStatus ProcessingStatus StatusSummary "
-        "Summary StoredOrder Results MessageResult SendStatus SupportEntry Attempt DailyFile Integration KeySet ScopeAccess",
+        "Summary StoredOrder Results MessageResult SendStatus SupportEntry Attempt DailyFile LogEntry DryRun Webhook WebhookAttempt Integration KeySet ScopeAccess",
     ),
     (
         "Cursors of the feed",

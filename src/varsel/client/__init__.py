@@ -15,6 +15,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ._additions import DryRun, LogEntry, Webhook, WebhookAttempt
     from ._answers import (
         Attempt,
         ClassicReceipt,
@@ -116,6 +117,7 @@ if TYPE_CHECKING:
 #: Where each public name lives. Modules are loaded when a name of theirs is first used: a caller that only fetches tokens does not
 #: pay for orders. The block above says the same to type checkers, and a test holds the two together.
 _HOMES = {
+    "_additions": "DryRun LogEntry Webhook WebhookAttempt",
     "_answers": "Attempt ClassicReceipt DailyFile Delivery FeedEntry MessageResult OrderStatus ProcessingStatus Receipt RecipientLookup ReminderReceipt Results SendStatus Shipment StatusSummary StoredOrder Summary SupportEntry",
     "_classic": "ClassicEmailOrder ClassicOrder ClassicRecipient ClassicSmsOrder EmailTemplate SmsTemplate",
     "_clock": "Clock",
@@ -166,6 +168,7 @@ __all__ = [
     "DailyFile",
     "Delivery",
     "Dialog",
+    "DryRun",
     "Email",
     "EmailAndSms",
     "EmailOnly",
@@ -189,6 +192,7 @@ __all__ = [
     "KeyExpired",
     "KeyRefused",
     "KeySet",
+    "LogEntry",
     "LoginRefused",
     "Maskinporten",
     "MaskinportenRefused",
@@ -242,6 +246,8 @@ __all__ = [
     "TransportError",
     "Unauthorized",
     "UnexpectedAnswer",
+    "Webhook",
+    "WebhookAttempt",
     "diagnose",
     "environment",
     "load_settings",

@@ -13,6 +13,7 @@ from urllib.parse import quote, urlencode
 from uuid import UUID
 
 from . import _answers as answers
+from ._additions import Additions, uuid_of
 from ._answers import decoded
 from ._classic import ClassicEmailOrder, ClassicOrder, ClassicSmsOrder
 from ._drive import Awaiting, Blocking, operation, stream
@@ -46,7 +47,7 @@ FIRST_LOOK = 0.25  # seconds
 LAST_LOOK = 10.0  # seconds
 
 
-class _Notifications:
+class _Notifications(Additions):
     """Every method, written once."""
 
     _http: Http
@@ -358,11 +359,7 @@ class _Notifications:
 
 
 def _id(value: UUID | str) -> str:
-    """A UUID for a path; ConfigurationError for anything else, which could reach another path."""
-    try:
-        return str(value if isinstance(value, UUID) else UUID(value))
-    except (ValueError, AttributeError, TypeError):
-        raise ConfigurationError("An order or shipment id is a UUID, as on its receipt.") from None
+    return uuid_of(value, "An order or shipment id, as on its receipt,")
 
 
 def _checked(environment: str | Environment | None, credentials: Any) -> tuple[Environment, Credentials]:
