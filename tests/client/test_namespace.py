@@ -48,9 +48,24 @@ def test_type_checkers_and_python_find_the_same_names():
     assert seen == varsel.client._HOME
 
 
+def test_testing_names_are_found_by_type_checkers_too():
+    tree = ast.parse(Path(varsel.client.testing.__file__).read_text("utf-8"))
+    seen = {
+        alias.name: node.module
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.level == 1
+        for alias in node.names
+    }
+    assert seen == varsel.client.testing._HOME
+    assert dir(varsel.client.testing) == sorted(seen)
+    assert all(getattr(varsel.client.testing, name) for name in seen)
+
+
 def test_an_unknown_name_is_refused():
     with pytest.raises(AttributeError, match="nonsense"):
         varsel.client.nonsense  # noqa: B018
+    with pytest.raises(AttributeError, match="nonsense"):
+        varsel.client.testing.nonsense  # noqa: B018
 
 
 def test_the_package_is_typed():

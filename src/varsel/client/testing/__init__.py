@@ -14,8 +14,35 @@ The pytest fixtures `varsel_memory`, `varsel_sandbox` and `varsel_inbox` come wi
 
 from __future__ import annotations
 
-from ._clock import ManualClock
-from ._memory import Memory, Recorded
-from ._sandbox import Inbox, Message, Sandbox, SandboxError
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._clock import ManualClock
+    from ._memory import Memory, Recorded
+    from ._sandbox import Inbox, Message, Sandbox, SandboxError
+
+#: As in `varsel.client`: loaded when first used, because a command that looks for a sandbox needs no world in memory.
+_HOME = {
+    "ManualClock": "_clock",
+    "Memory": "_memory",
+    "Recorded": "_memory",
+    "Inbox": "_sandbox",
+    "Message": "_sandbox",
+    "Sandbox": "_sandbox",
+    "SandboxError": "_sandbox",
+}
 
 __all__ = ["Inbox", "ManualClock", "Memory", "Message", "Recorded", "Sandbox", "SandboxError"]
+
+
+def __getattr__(name: str) -> Any:
+    module = _HOME.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(f".{module}", __name__), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
