@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from varsel.cli.commands import COMMANDS, EXIT_CODES, GROUPS
 from varsel.cli.settings_table import kind, spelled
 from varsel.runtime.metrics import METRICS
 from varsel.runtime.settings import SETTINGS
+from varsel.sandbox.acs import FATES as ACS
+from varsel.sandbox.callers import CONDITIONS, HOOKS
+from varsel.sandbox.files import FATES as FILES
 from varsel.sandbox.magic import MAGIC
+from varsel.sandbox.registers import FATES as REGISTERS
 
 
 def settings_page() -> str:
@@ -86,7 +91,78 @@ recipient, `kari+data-451@example.org` its reply to the content.
 
 | address | | number | |
 |---|---|---|---|
-{rows}"""
+{rows}
+## Azure Communication Services
+
+With `VARSEL_ACS_PORT` e-mail goes through a simulator of its REST interface. A number in an address (`kari+429@example.org`) is the
+status of the submission, `kari+poll-500@example.org` that of the first question for its outcome.
+
+| address | submission | outcome | report |
+|---|---|---|---|
+{_acs_rows()}
+## Files of composed e-mail
+
+`GET /sandbox/api/files/NAME` tells the address of a file on the sandbox's blob host. Any name gives a small file of its kind; one that
+begins with a word of these fails.
+
+| name begins with | |
+|---|---|
+{_fate_rows(FILES)}
+## Condition endpoints and webhook receivers
+
+What callers run themselves stands on the blob host's port (`VARSEL_FILE_HOST_PORT`, else a free one): `GET /conditions/WORD` answers a send
+condition, `POST /hooks/WORD` takes webhooks, any other word than these takes them all, and `GET /hooks` shows what came, with headers.
+
+| condition | |
+|---|---|
+{_fate_rows(CONDITIONS)}
+| hook | |
+|---|---|
+{_fate_rows(HOOKS)}
+## Registers
+
+With `VARSEL_REGISTER_PORT` Profile, Register and the authorization decision point are asked over HTTP; simulators answer from what
+`varsel contacts import` has read. The end of a national or organization number, or of a resource, makes the answer fail.
+
+| number ends in | resource ends in | |
+|---|---|---|
+{_register_rows()}"""
+
+
+def _fate_rows(fates: Mapping[str, tuple[object, str]]) -> str:
+    return "".join(f"| `{word}` | {_cell(sentence)} |\n" for word, (_, sentence) in fates.items())
+
+
+def _register_rows() -> str:
+    return "".join(
+        f"| `{digits}` | `sandbox-{word}` | {_cell(sentence)} |\n"
+        for digits, (word, _, sentence) in REGISTERS.items()
+    )
+
+
+def _acs_rows() -> str:
+    rows = ""
+    for tag, fate in ACS.items():
+        submission = "taken" if fate.status == 202 else f"{fate.status} `{fate.code}`"
+        if fate.refusals is not None:
+            submission += " at the first try"
+        if fate.wait:
+            submission += f" after {fate.wait:.0f} s"
+        if fate.drop:
+            submission = ("taken" if fate.keeps else "not taken") + ", no answer"
+        outcome = "" if fate.status != 202 else f"`{fate.end}`" + (f" `{fate.code}`" if fate.code else "")
+        if fate.running > 1000:
+            outcome = "never"
+        when = (
+            " before the answer"
+            if fate.report_first
+            else f" after {fate.report_after:.0f} s"
+            if fate.report_after
+            else ""
+        )
+        report = f"`{fate.report}`{when}" if fate.report and fate.status == 202 else ""
+        rows += f"| `kari+{tag}@example.org` | {submission} | {outcome} | {report} |\n"
+    return rows
 
 
 PAGES = {

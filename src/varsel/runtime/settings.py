@@ -302,6 +302,12 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         0,
         "Port of the sandbox's simulator of Azure Communication Services, which then takes the e-mail; 0 opens none.",
     ),
+    Setting(
+        "register_port",
+        "number",
+        0,
+        "Port of the sandbox's simulator of Profile, Register and authorization, which then are asked over HTTP; 0 opens none.",
+    ),
 )
 
 BY_NAME: Final[Mapping[str, Setting]] = {setting.name: setting for setting in SETTINGS}
@@ -389,6 +395,7 @@ class Settings:
     sms_gateway_port: int
     file_host_port: int
     acs_port: int
+    register_port: int
 
     def __init__(self, **given: Any) -> None:
         for name in given:

@@ -12,7 +12,7 @@ import hashlib
 import io
 import zipfile
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -98,11 +98,14 @@ def file_url(origin: str, name: str, until: datetime) -> str:
 
 
 class FileHost:
-    """Listens on a loopback port (0 takes a free one). `sleep` stands for time."""
+    """Listens on a loopback port (0 takes a free one). `sleep` stands for time; `beside` are routes of others on its listener."""
 
-    def __init__(self, host: str, port: int, *, sleep: Sleep = asyncio.sleep) -> None:
+    def __init__(
+        self, host: str, port: int, *, sleep: Sleep = asyncio.sleep, beside: Sequence[web.RouteDef] = ()
+    ) -> None:
         self.host = host
         self.port = port
+        self._beside = beside
         self._sleep = sleep
         self._tries: Counter[str] = Counter()
         self._runner: web.AppRunner | None = None
@@ -121,6 +124,7 @@ class FileHost:
         """Open the port. Raises OSError when it is taken."""
         application = web.Application()
         application.router.add_get("/files/{name}", self._serve)
+        application.router.add_routes(self._beside)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, self.host, self.port).start()

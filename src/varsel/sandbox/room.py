@@ -16,15 +16,18 @@ from urllib.parse import quote, urlencode
 
 import structlog
 
+from varsel.recipients.registers import BuiltinRegisters
 from varsel.runtime.clock import Calendar, Machine
 from varsel.runtime.endpoints import Bound, bind
 from varsel.runtime.errors import OperatorError
 from varsel.runtime.settings import BY_NAME, Settings
 from varsel.sandbox.acs import AcsMail, AcsSimulator
+from varsel.sandbox.callers import Callers
 from varsel.sandbox.files import FileHost
 from varsel.sandbox.gateway import ReceivedSms, SmsGateway
 from varsel.sandbox.inbox import ReceivedEmail, SmtpInbox
 from varsel.sandbox.messages import Arrival, Messages, number
+from varsel.sandbox.registers import RegisterSimulator
 from varsel.sandbox.routes import ENDPOINTS, Routes
 from varsel.store.database import Database
 from varsel.store.secrets import MasterKey
@@ -71,6 +74,7 @@ class SandboxRoom:
         gateway: SmsGateway,
         files: FileHost,
         acs_url: str,
+        registers: RegisterSimulator | None,
         close: contextlib.AsyncExitStack,
         bound: tuple[Bound, ...],
     ) -> None:
@@ -80,6 +84,7 @@ class SandboxRoom:
         self._gateway = gateway
         self._files = files
         self._acs_url = acs_url
+        self._registers = registers
         self._close = close
 
     @classmethod
@@ -139,7 +144,7 @@ class SandboxRoom:
                 # References may never come twice, and the calendar may go back: the machine's clock does not.
                 references=f"{int(machine.time() * 1000):x}",
             )
-            files = FileHost(HOST, settings.file_host_port)
+            files = FileHost(HOST, settings.file_host_port, beside=Callers().routes())
             await _start(gateway.start(), "sms_gateway_port", settings)
             stack.push_async_callback(gateway.close)
             await _start(files.start(), "file_host_port", settings)
@@ -152,9 +157,15 @@ class SandboxRoom:
                 await _start(acs.start(), "acs_port", settings)
                 stack.push_async_callback(acs.close)
                 acs_url = f"acs+http://{HOST}:{acs.port}?key_file={quote(str(folder / ACS_KEY))}"
+            registers = None
+            if settings.register_port:
+                known = BuiltinRegisters(database, sandbox=True)
+                registers = RegisterSimulator(HOST, settings.register_port, known)
+                await _start(registers.start(), "register_port", settings)
+                stack.push_async_callback(registers.close)
             messages.read_soon()
             bound = bind(ENDPOINTS, Routes(messages, calendar, files.port))
-            return cls(messages, inbox, gateway, files, acs_url, stack.pop_all(), bound)
+            return cls(messages, inbox, gateway, files, acs_url, registers, stack.pop_all(), bound)
         raise AssertionError("unreachable")  # pragma: no cover - the stack does not swallow errors
 
     @property
@@ -171,6 +182,12 @@ class SandboxRoom:
 
     def with_providers(self, settings: Settings) -> Settings:
         """The settings, with this sandbox as provider of every channel that has none set, and its files allowed."""
+        if self._registers is not None:
+            settings = settings.replace(
+                profile_url=settings.profile_url or self._registers.profile_url,
+                register_url=settings.register_url or self._registers.register_url,
+                authorization_url=settings.authorization_url or self._registers.authorization_url,
+            )
         return settings.replace(
             email_url=settings.email_url or self._acs_url or self.email_url,
             sms_url=settings.sms_url or self.sms_url,
