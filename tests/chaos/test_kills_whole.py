@@ -91,8 +91,14 @@ def test_killed_whole_at_a_step_nothing_is_lost_and_nothing_repeated(data: Path,
     assert len(before) < len(wanted) or step == "report.stored"
     with Server(data, "--sandbox") as again:
         token = again.token()
-        after = place(again, token, wanted)
-        assert set(after) == set(wanted), "a repeat is answered"
+        after: dict[str, str] = {}
+
+        def all_answered() -> bool:
+            # 503 while the handoff of an instant message is not settled yet that died with its process: its caller asks again.
+            after.update(place(again, token, {key: wanted[key] for key in wanted if key not in after}))
+            return len(after) == len(wanted)
+
+        wait_until(all_answered, what="a repeat is answered")
         assert {key: after[key] for key in before} == before, "a receipt that was given stays"
         assert len(set(after.values())) == len(wanted)
         moved = again.run("sandbox", "clock", "advance", "4d")

@@ -93,4 +93,4 @@ def test_no_file_of_requirements_names_an_index():
         assert "://" not in text
         assert "--index" not in text
         pinned = [line for line in text.splitlines() if "==" in line]
-        assert text.count("--hash=sha256:") >= len(pinned) > 20
+        assert text.count("--hash=sha256:") >= len(pinned) > 10
