@@ -36,6 +36,8 @@ class World:
     mails: Counter[str] = field(default_factory=Counter)
     texts: Counter[str] = field(default_factory=Counter)
     orders: list[UUID] = field(default_factory=list)
+    #: Closed, notices of delivery wait: nothing but the rule can settle what is unknown then.
+    notices: asyncio.Event = field(default_factory=asyncio.Event)
     inbox: SmtpInbox = None  # type: ignore[assignment]
     gateway: SmsGateway = None  # type: ignore[assignment]
 
@@ -129,6 +131,7 @@ class World:
 async def chaos_world(url: str) -> AsyncIterator[World]:
     database = await Database.open(url, name="chaos")
     world = World(url, database)
+    world.notices.set()
     store = ReportStore(database)
 
     async def keep_mail(mail: ReceivedEmail) -> None:
@@ -138,6 +141,7 @@ async def chaos_world(url: str) -> AsyncIterator[World]:
         world.texts[sms.to.removeprefix("+")] += 1
 
     async def notice(told: DeliveryNotice) -> None:
+        await world.notices.wait()
         await store.store([RawReport("dsn", told.envelope_id, told.action, "Delivered", told.message)])
 
     routes = DeliveryRoutes(store)
