@@ -283,3 +283,41 @@ def test_a_reader_that_goes_away_is_no_fault(varsel, here, varsel_inbox):
     done = subprocess.run(["bash", "-c", f"{command} | true"], capture_output=True, text=True, check=True)
     assert "Traceback" not in done.stderr
     assert "Exception" not in done.stderr
+
+
+# ---- dry runs ----
+
+
+def test_what_would_be_sent(varsel, here, varsel_inbox, capsys):
+    words = (
+        "order",
+        "email",
+        "rehearsal@example.org",
+        "--subject",
+        "a",
+        "--body",
+        "b",
+        "--id",
+        str(uuid4()),
+        *here,
+    )
+    shown = varsel(*words, "--remind", 7, "--dry-run")
+    assert shown.startswith("Notification at ")
+    assert "\nReminder at " in shown
+    assert shown.count("Email\tre…@example.org\tEmail_New\t") == 2
+    assert shown.endswith("Nothing was ordered.\n")
+    told = json.loads(varsel(*words, "--dry-run", "--json"))
+    assert (told["orderCount"], told["repeat"]) == (1, False)
+    varsel(*words)
+    assert main.run([str(word) for word in (*words, "--dry-run")]) == 0
+    assert "taken already" in capsys.readouterr().err
+    assert "Instant at " in varsel(
+        "order", "sms", "+4799999903", "--body", "a", "--instant", "--dry-run", *here
+    )
+
+
+def test_a_public_environment_is_not_asked_what_would_be(varsel, tmp_path, key):
+    (tmp_path / "key.json").write_text(json.dumps(key.private_jwk()), "utf-8")
+    varsel("profile", "add", "public", "--env", "tt02", "--client-id", "x", "--key", "key.json")
+    words = ("order", "email", "a@example.org", "--subject", "a", "--body", "b", "--dry-run")
+    assert "would send; nothing was sent" in varsel(*words, code=2)

@@ -80,6 +80,7 @@ CALLER_COMMANDS: Final[tuple[Command, ...]] = (
         (
             'varsel order email kari@example.org --subject "Ny melding" --body "Logg inn for å lese."',
             "varsel order email kari@example.org --subject Hei --body @letter.html --html --remind 7 --wait",
+            "varsel order email kari@example.org --subject Hei --body @letter.html --html --dry-run",
         ),
     ),
     Command(

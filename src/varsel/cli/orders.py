@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
@@ -21,10 +21,20 @@ from varsel.cli.calling import (
     text_of,
     told,
 )
+from varsel.cli.rehearsal import show_dry_run
 from varsel.cli.terminal import complain, say, waiting
 
 if TYPE_CHECKING:
-    from varsel.client import Email, Notifications, Receipt, Sms
+    from varsel.client import (
+        ComposedEmail,
+        Email,
+        InstantEmail,
+        InstantSms,
+        Notifications,
+        Order,
+        Receipt,
+        Sms,
+    )
     from varsel.client._orders import Channel, Recipient
 
 COMPOSED: Final = "altinn:serviceowner/notifications.composedemail.create"
@@ -72,6 +82,12 @@ class Terms:
             consume_multiple=False,
         ),
     ] = None
+    dry_run: Annotated[
+        bool,
+        Parameter(
+            negative="", help="Show what would be sent, to whom and when, and order nothing (Varsel only)."
+        ),
+    ] = False
     wait: Annotated[bool, Parameter(negative="", help="Wait for the end and show it.")] = False
     timeout: Annotated[float, Parameter(help="Seconds that --wait takes at most.")] = 60.0
 
@@ -98,7 +114,7 @@ def email(
         content = _email(subject, body, html=html, sender=sender)
         if instant:
             order = InstantEmail(_id(terms), address, content, senders_reference=terms.reference)
-            _place(where, terms, json, lambda api: api.send_email(order))
+            _place(where, terms, json, order)
         else:
             _order(where, terms, json, ToEmail(address, content))
 
@@ -125,7 +141,7 @@ def sms(
             order = InstantSms(
                 _id(terms), number, Sms(text_of(body), sender), senders_reference=terms.reference
             )
-            _place(where, terms, json, lambda api: api.send_sms(order))
+            _place(where, terms, json, order)
         else:
             _order(where, terms, json, ToPhone(number, _sms(body, sender, anytime=anytime)))
 
@@ -242,7 +258,7 @@ def composed(
             send_at=terms.at,
             condition=terms.condition,
         )
-        _place(where, terms, json, lambda api: api.order_composed_email(order), COMPOSED)
+        _place(where, terms, json, order, COMPOSED)
 
 
 def cancel(
@@ -320,22 +336,25 @@ def _order(where: Where | None, terms: Terms, json: bool, to: Recipient) -> None
         condition=terms.condition,
         reminders=[Reminder(to=to, delay_days=days) for days in terms.remind or ()],
     )
-    _place(where, terms, json, lambda api: api.order(order))
+    _place(where, terms, json, order)
 
 
 def _place(
     where: Where | None,
     terms: Terms,
     json: bool,
-    send: Callable[[Notifications], Receipt],
+    order: Order | ComposedEmail | InstantEmail | InstantSms,
     scope: str | None = None,
 ) -> None:
     from varsel.client import NotFinal
 
+    if terms.dry_run:
+        show_dry_run(where, order, scope, json=json)
+        return
     who = caller(where)
     shipment, late = None, None
     try:
-        receipt = send(who.notifications(scope))
+        receipt = _send(who.notifications(scope), order)
         if not json:
             _tell(receipt)
         if terms.wait:
@@ -359,6 +378,20 @@ def _place(
         show_shipment(shipment)
     if late is not None:
         raise late
+
+
+def _send(api: Notifications, order: Order | ComposedEmail | InstantEmail | InstantSms) -> Receipt:
+    from varsel.client import ComposedEmail, InstantEmail, InstantSms
+
+    match order:
+        case ComposedEmail():
+            return api.order_composed_email(order)
+        case InstantEmail():
+            return api.send_email(order)
+        case InstantSms():
+            return api.send_sms(order)
+        case _:
+            return api.order(order)
 
 
 def _tell(receipt: Receipt) -> None:
