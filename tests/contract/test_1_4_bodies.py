@@ -44,6 +44,8 @@ TEXTS = {
         "InstantNotificationRecipient.ShortMessageDeliveryDetails.ShortMessageContent.Body",
     ),
     "add_webhook": (("url",), "Url"),
+    "send_internal_sms": (("message",), "Message"),
+    "send_internal_email": (("subject",), "Subject"),
 }
 #: operation -> a number (or an enumeration that takes numbers), by its path, and one that is out of its range.
 NUMBERS: dict[str, tuple[tuple[Any, ...], Any]] = {
@@ -56,6 +58,8 @@ NUMBERS: dict[str, tuple[tuple[Any, ...], Any]] = {
     "create_instant_email": (("recipientEmail", "emailSettings", "contentType"), 99),
     "create_wrapped_instant_sms": (("recipient", "recipientSms", "timeToLiveInSeconds"), 59),
     "add_webhook": (("events",), [99]),
+    "send_internal_sms": (("timeToLive",), 172_801),
+    "send_internal_email": (("contentType",), 99),
 }
 
 
@@ -73,7 +77,7 @@ def changed(row: Endpoint, path: tuple[Any, ...], value: Any) -> bytes:
 
 
 def accepted(row: Endpoint) -> int:
-    return 202 if 202 in row.responses else 201
+    return next(status for status in (201, 202, 200) if status in row.responses)
 
 
 def test_the_tables_name_every_endpoint_that_reads_json():
@@ -135,10 +139,7 @@ async def test_illegal(name: str, composed: Composed):
     async with watchdog() as watched:
         for row in READING:
             answer = await composed.ask("POST", row.path, ILLEGAL[name](row))
-            if row.operation == "add_webhook" and name == "depth 33":
-                # Varsel's own endpoint: what it ignores may be as deep as it likes.
-                assert answer.status_code == 201
-            elif answer.status_code != 400:
+            if answer.status_code != 400:
                 wrong.append((row.operation, answer.status_code, answer.text[:200]))
             elif name in ("lone surrogate", "NUL") and not named(row, answer.json()["errors"]):
                 wrong.append((row.operation, 400, answer.json()["errors"]))
@@ -187,7 +188,9 @@ def another_case(row: Endpoint) -> bytes:
 
 
 def unknown_members(row: Endpoint) -> bytes:
-    return json.dumps(example(row, odd={"deep": [[[[1e300, None, True]]]]}, ODD="x" * 100_000)).encode()
+    # A registration of an endpoint may have some kilobytes at most.
+    size = 1_000 if row.operation == "add_webhook" else 100_000
+    return json.dumps(example(row, odd={"deep": [[[[1e300, None, True]]]]}, ODD="x" * size)).encode()
 
 
 def year_9999(row: Endpoint) -> bytes | None:
