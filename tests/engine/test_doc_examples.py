@@ -81,3 +81,12 @@ def test_the_examples_of_a_page_work(page, server, tmp_path):
             assert re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "ID", done.stdout).strip() == shown.strip()
         ran += 1
     assert ran > 3
+
+
+def test_the_python_of_the_front_page_is_right() -> None:
+    [block] = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+    building, sending = block.split("with ")
+    names: dict[str, object] = {}
+    exec(building, names)
+    compile("with " + sending, "README.md", "exec")
+    assert all(name in names for name in ("Notifications", "Maskinporten", "order"))
