@@ -59,7 +59,7 @@ class Connection(asyncio.Protocol):
         head = self._buffer.find(b"\r\n\r\n")
         if head < 0:
             return
-        start = self._buffer.lower().find(b"content-length:", 0, head)
+        start = self._buffer[:head].lower().find(b"content-length:")
         length = int(self._buffer[start + 15 : self._buffer.find(b"\r", start)]) if start >= 0 else 0
         if len(self._buffer) < head + 4 + length:
             return

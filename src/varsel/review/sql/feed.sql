@@ -1,13 +1,13 @@
 -- name: feed_up
 -- A page of a creator's entries after a number, lowest first, as the array that is served; null when there are none.
-select E'[\n'::bytea || string_agg(
-    E'  {\n    "sequenceNumber": '::bytea || convert_to(seq::text, 'UTF8') || entry, E',\n'::bytea order by seq
+select E'[\n  {\n    "sequenceNumber": '::bytea || string_agg(
+    convert_to(seq::text, 'UTF8') || entry, E',\n  {\n    "sequenceNumber": '::bytea order by seq
 ) || E'\n]'::bytea
 from (select seq, entry from feed where creator = $1 and seq > $2 order by seq limit $3) as page;
 
 -- name: feed_down
 -- The same of the entries before a number, highest first.
-select E'[\n'::bytea || string_agg(
-    E'  {\n    "sequenceNumber": '::bytea || convert_to(seq::text, 'UTF8') || entry, E',\n'::bytea order by seq desc
+select E'[\n  {\n    "sequenceNumber": '::bytea || string_agg(
+    convert_to(seq::text, 'UTF8') || entry, E',\n  {\n    "sequenceNumber": '::bytea order by seq desc
 ) || E'\n]'::bytea
 from (select seq, entry from feed where creator = $1 and seq < $2 order by seq desc limit $3) as page;
