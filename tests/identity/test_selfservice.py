@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 from tests.support.identity import World, jwk, payload_of, rsa_key, self_service
@@ -198,3 +199,36 @@ async def test_faults_are_told_by_field(world: World) -> None:
     assert (await call("POST", "/clients", b"{}", headers={"Content-Type": "text/plain"})).status_code == 415
     nul = await call("POST", "/clients", NEW | {"client_name": "a\0b"})
     assert nul.status_code == 400
+
+
+async def test_lists_come_whole_or_in_pages(world: World) -> None:
+    call = await self_service(world)
+    names = [f"number-{number}" for number in range(5)]
+    for name in names:
+        made = await call(
+            "POST", "/clients", {"integration_type": "maskinporten", "client_name": name, "scopes": []}
+        )
+        assert made.status_code == 200
+    whole = await call("GET", "/clients")
+    assert "link" not in whole.headers and len(whole.json()) >= 5
+    collected, path, pages = [], "/clients?size=2&inactive=true", 0
+    while path:
+        answer = await call("GET", path)
+        assert answer.headers["x-total-count"] == str(len(whole.json())) and len(answer.json()) <= 2
+        collected += answer.json()
+        following = re.search(r'</selfservice/api/v1([^>]+)>; rel="next"', answer.headers.get("link", ""))
+        path, pages = following[1] if following else "", pages + 1
+    assert collected == whole.json() and pages == -(-len(collected) // 2)
+    beyond = await call("GET", "/clients?page=99")
+    assert beyond.json() == [] and "next" not in beyond.headers.get("link", "")
+    for wrong in ("page=-1", "page=x", "size=0", "size=1001", "size=", "page=1&page=2", "size=9999999999999"):
+        refused = await call("GET", f"/clients?{wrong}")
+        assert refused.status_code == 400 and refused.json()["errors"][0]["fieldIdentifier"] in wrong
+    catalogue = await world.http.get("/selfservice/api/v1/scopes/all?size=3")
+    assert len(catalogue.json()) == 3 and 'rel="next"' in catalogue.headers["link"]
+
+
+async def test_a_slash_at_the_end_is_another_path_and_no_redirect(world: World) -> None:
+    for path in ("/maskinporten/jwk/", "/selfservice/api/v1/clients/", "/idporten/token/"):
+        answer = await world.http.get(path, headers={"Host": "evil.example"})
+        assert answer.status_code == 404 and "location" not in answer.headers

@@ -83,6 +83,8 @@ class ConsoleRoom:
             routes.append(Route("/login", self.no_login, methods=["GET"]))
         handlers = {404: self.missing, 405: self.not_allowed, Unavailable: self.unavailable}
         self._site = Starlette(routes=routes, exception_handlers=handlers)
+        # A path with one slash more is another path: no redirect to whatever host the request named.
+        self._site.router.redirect_slashes = False
         self.app = self._serve
 
     @classmethod

@@ -17,7 +17,8 @@ from varsel.identity.cookies import BAD, cookie_values, single
 from varsel.identity.platform.tokens import PlatformCaller, PlatformTokens
 from varsel.identity.tokens import InvalidToken, TokenChecker
 from varsel.runtime.endpoints import ANONYMOUS, Call, Caller, Policy
-from varsel.runtime.errors import BodyProblem, EmptyProblem
+from varsel.runtime.errors import BodyProblem, EmptyProblem, Problem
+from varsel.runtime.metrics import counter
 from varsel.runtime.problems import pretty
 from varsel.runtime.settings import Settings
 
@@ -26,6 +27,7 @@ SCOPES: Final = {
     Policy.COMPOSED: "altinn:serviceowner/notifications.composedemail.create",
     Policy.SUPPORT: "altinn:notifications.support.admin",
 }
+_refused: Final = counter("credentials_refused")
 XSRF_COOKIE: Final = b"AS-XSRF-TOKEN"
 XSRF_HEADER: Final = b"x-xsrf-token"
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -46,6 +48,13 @@ class PolicyAuthorizer:
         self._origin = f"{base.scheme}://{base.netloc}".lower().encode()
 
     async def authorize(self, policy: Policy, call: Call) -> Caller:
+        try:
+            return await self._authorize(policy, call)
+        except Problem as refusal:
+            _refused.labels(str(refusal.status)).inc()
+            raise
+
+    async def _authorize(self, policy: Policy, call: Call) -> Caller:
         match policy:
             case Policy.OPEN:
                 return ANONYMOUS

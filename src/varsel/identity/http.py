@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 import msgspec
 from starlette.requests import Request
@@ -13,6 +14,7 @@ from starlette.responses import Response
 from varsel.runtime.clock import Machine
 from varsel.runtime.trace import Trace
 
+OSLO: Final = ZoneInfo("Europe/Oslo")
 SMALL_BODY: Final = 64 * 1024
 #: For every page that shows tokens, keys or a login (docs/reference/identity.md 10.5, line 77).
 PAGE_HEADERS: Final[Mapping[str, str]] = {
@@ -104,5 +106,5 @@ def bearer(request: Request) -> bytes | None:
 
 
 def timestamp(machine: Machine) -> str:
-    """Now, in ISO 8601 with milliseconds and offset."""
-    return datetime.fromtimestamp(machine.time(), UTC).isoformat(timespec="milliseconds")
+    """Now in Norway, in ISO 8601 with milliseconds and offset."""
+    return datetime.fromtimestamp(machine.time(), OSLO).isoformat(timespec="milliseconds")

@@ -197,9 +197,10 @@ class IdentityRoom:
                 issuer=altinn_issuer,
             )
             routes += dev.routes()
-        room.app = Starlette(
-            routes=routes, exception_handlers={Unavailable: _unavailable, Exception: _broken}
-        )
+        app = Starlette(routes=routes, exception_handlers={Unavailable: _unavailable, Exception: _broken})
+        # A path with one slash more is another path: no redirect to whatever host the request named.
+        app.router.redirect_slashes = False
+        room.app = app
         room._closing += [server, trail, keys, platform]
         room._sweeper = asyncio.get_running_loop().create_task(room._sweep(), name="varsel-identity-sweep")
         return room

@@ -21,10 +21,12 @@ from varsel.identity.signing import Signer
 from varsel.identity.tokens import InvalidToken, TokenChecker
 from varsel.runtime.clock import Machine
 from varsel.runtime.errors import VarselError
+from varsel.runtime.metrics import counter
 from varsel.store.database import Database
 from varsel.store.queries import load
 
 sql = load("varsel.identity")
+_issued: Final = counter("tokens_issued")
 
 PROVIDERS: Final = ("maskinporten", "id-porten", "altinnstudio")
 TEST_OWNER: Final = "digdir"
@@ -125,7 +127,9 @@ class Exchange:
         await self._trail.record(
             Event(str(claims["client_id"]), "token.exchanged", provider, number, details)
         )
-        return await self._signer.sign("altinn", claims)
+        token = await self._signer.sign("altinn", claims)
+        _issued.labels("altinn").inc()
+        return token
 
     async def _organisation(self, incoming: Any, request: Request, now: int) -> dict[str, Any]:
         number = consumer_of(incoming)

@@ -34,12 +34,14 @@ from varsel.identity.maskinporten.grant import (
 )
 from varsel.identity.signing import Signer
 from varsel.runtime.clock import Machine
+from varsel.runtime.metrics import counter
 from varsel.runtime.settings import Settings
 from varsel.store.database import Database
 from varsel.store.ids import uuid7
 from varsel.store.queries import load
 
 sql = load("varsel.identity")
+_issued: Final = counter("tokens_issued")
 
 GRANT_TYPE: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
@@ -158,7 +160,9 @@ class TokenServer:
         if refusal is not None:
             raise refusal
         assert allowed is not None
-        return await self._issue(client, method, allowed, jti, int(now))
+        issued = await self._issue(client, method, allowed, jti, int(now))
+        _issued.labels("maskinporten").inc()
+        return issued
 
     def _authenticate(self, assertion: Assertion, row: Any, now: float) -> tuple[ClientFacts, str]:
         """The client whose key signed, and its method (`client_amr`)."""

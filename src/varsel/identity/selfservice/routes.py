@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
+from urllib.parse import urlencode
 from uuid import UUID
 
 import msgspec
@@ -17,7 +18,7 @@ from varsel.identity.limits import RateLimiter
 from varsel.identity.maskinporten.grant import organisation_of
 from varsel.identity.selfservice import wire
 from varsel.identity.selfservice.clients import Actor, Clients, KeySet
-from varsel.identity.selfservice.errors import SelfServiceError, forbidden, not_found
+from varsel.identity.selfservice.errors import FieldError, SelfServiceError, forbidden, invalid, not_found
 from varsel.identity.selfservice.scopes import Scopes
 from varsel.identity.tokens import InvalidToken, TokenChecker, scopes_of
 from varsel.runtime.clock import Machine
@@ -158,7 +159,7 @@ class SelfServiceRoutes:
         rows = await self._clients.own(
             actor, inactive=inactive, environment=self._settings.client_environment
         )
-        return _answer([wire.client_body(row) for row in rows])
+        return _list(request, [wire.client_body(row) for row in rows])
 
     async def create_client(self, request: Request, actor: Actor) -> Response:
         draft = self._clients.draft(await _object(request))
@@ -213,7 +214,7 @@ class SelfServiceRoutes:
 
     async def list_onbehalfof(self, request: Request, actor: Actor) -> Response:
         rows = await self._clients.onbehalfof(actor, _client_id(request))
-        return _answer([wire.onbehalfof_body(row) for row in rows])
+        return _list(request, [wire.onbehalfof_body(row) for row in rows])
 
     async def add_onbehalfof(self, request: Request, actor: Actor) -> Response:
         client_id = _client_id(request)
@@ -242,7 +243,7 @@ class SelfServiceRoutes:
 
     async def public_scopes(self, request: Request, actor: Actor) -> Response:
         rows = await self._scopes.public(for_all=_flag(request, "accessible_for_all"))
-        return _answer([wire.scope_body(row) for row in rows])
+        return _list(request, [wire.scope_body(row) for row in rows])
 
     async def list_scopes(self, request: Request, actor: Actor) -> Response:
         """The catalogue of what is open to all, for anybody; own scopes, or one of them, for their owner."""
@@ -252,7 +253,7 @@ class SelfServiceRoutes:
         if "scope" in request.query_params:
             return _answer(wire.scope_body(await self._scopes.get(owner, _scope(request))))
         rows = await self._scopes.own(owner, inactive=_flag(request, "inactive"))
-        return _answer([wire.scope_body(row) for row in rows])
+        return _list(request, [wire.scope_body(row) for row in rows])
 
     async def create_scope(self, request: Request, actor: Actor) -> Response:
         return _answer(wire.scope_body(await self._scopes.create(actor, await _object(request))))
@@ -267,10 +268,10 @@ class SelfServiceRoutes:
 
     async def accesses(self, request: Request, actor: Actor) -> Response:
         rows = await self._scopes.accesses(actor, _scope(request))
-        return _answer([wire.access_body(row) for row in rows])
+        return _list(request, [wire.access_body(row) for row in rows])
 
     async def given(self, request: Request, actor: Actor) -> Response:
-        return _answer([wire.access_body(row) for row in await self._scopes.given(actor)])
+        return _list(request, [wire.access_body(row) for row in await self._scopes.given(actor)])
 
     async def grant(self, request: Request, actor: Actor) -> Response:
         row = await self._scopes.grant(actor, _scope(request), request.path_params["orgno"])
@@ -284,6 +285,36 @@ class SelfServiceRoutes:
 def _answer(value: Any, version: int | None = None) -> Response:
     headers = {} if version is None else {"ETag": f'"{version}"'}
     return http.json(msgspec.json.encode(value), headers=headers)
+
+
+def _list(request: Request, rows: list[Any]) -> Response:
+    """All of it as one array, which is what callers of the reference expect; a part to those that ask with `page` (from 0) or `size`.
+
+    The parts are told by `Link` (RFC 8288) and `X-Total-Count`.
+    """
+    if not {"page", "size"} & request.query_params.keys():
+        return _answer(rows)
+    page, size = _count(request, "page", 0, 0, 1_000_000), _count(request, "size", 100, 1, 1000)
+    headers = {"X-Total-Count": str(len(rows))}
+    others = [pair for pair in request.query_params.multi_items() if pair[0] not in {"page", "size"}]
+    links = []
+    for relation, other in (("prev", page - 1), ("next", page + 1)):
+        if 0 <= other * size < len(rows):
+            query = urlencode([*others, ("page", other), ("size", size)])
+            links.append(f'<{request.url.path}?{query}>; rel="{relation}"')
+    if links:
+        headers["Link"] = ", ".join(links)
+    return http.json(msgspec.json.encode(rows[page * size : (page + 1) * size]), headers=headers)
+
+
+def _count(request: Request, name: str, usual: int, least: int, most: int) -> int:
+    values = request.query_params.getlist(name)
+    if not values:
+        return usual
+    text = values[0]
+    if len(values) > 1 or not (text.isascii() and text.isdecimal()) or not least <= int(text[:9]) <= most:
+        raise invalid(FieldError(name, f"{name} is a number from {least} to {most}."))
+    return int(text)
 
 
 def _keys(keys: KeySet) -> Response:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo
 
 import msgspec
 
+from varsel.identity.http import OSLO
 from varsel.identity.numbers import is_nine_digits
 from varsel.identity.selfservice.errors import FieldError, SelfServiceError, invalid
 from varsel.runtime.outbound_rules import literal_private
@@ -32,7 +32,6 @@ _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 _PRINTABLE: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,255}")
 _AUTHORITY: Final = re.compile(r"[A-Za-z0-9.:\[\]-]+")
-_OSLO: Final = ZoneInfo("Europe/Oslo")
 _VISIBILITIES: Final = ("PUBLIC", "PRIVATE", "INTERNAL")
 MOST_SCOPES: Final = 100
 
@@ -392,7 +391,7 @@ def onbehalfof_body(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def when(moment: datetime) -> str:
     """ISO 8601 with Oslo's offset, as the public API writes it."""
-    return moment.astimezone(_OSLO).isoformat(timespec="seconds")
+    return moment.astimezone(OSLO).isoformat(timespec="seconds")
 
 
 def _json(value: Any) -> dict[str, Any]:
