@@ -13,7 +13,7 @@ from tests.engine.conftest import NOON, Days, MakeWorker
 from tests.engine.fakes import FakeChannel
 from tests.engine.seed import SMS, fed, place, state, statuses
 from tests.support.polling import until
-from varsel.channels.model import Accepted, Message, Outcome, Permanent
+from varsel.channels.model import Accepted, Message, Outcome, Permanent, Temporary
 from varsel.delivery.reports import RawReport, ReportStore
 from varsel.orders.cancel import cancel_order
 from varsel.recipients.registers import BuiltinRegisters
@@ -43,9 +43,12 @@ async def start(database: Database, make_worker: MakeWorker) -> Start:
         channel: str = "EmailPreferred",
         failing: tuple[str, ...] = (),
         flag: bool = True,
+        down: bool = False,
         **more: Any,
     ) -> tuple[UUID, FakeChannel, FakeChannel]:
         def judge(message: Message, _: int) -> Outcome:
+            if down:
+                return Temporary(7200, "before", "down", "provider")
             if message.to in failing:
                 return BOUNCED if "@" in message.to else Permanent("Failed", "", "")
             return Accepted(f"ref-{message.to}")
@@ -176,10 +179,7 @@ async def test_a_daytime_sms_waits_for_its_window(database: Database, days: Days
 async def test_a_cancelled_order_keeps_nothing_in_reserve(
     database: Database, days: Days, make_worker: MakeWorker, start: Start
 ) -> None:
-    await database.execute(
-        "insert into provider_state (provider, paused_until) values ('smtp:fake:25', clock_timestamp() + interval '1 h')"
-    )
-    order, email, _ = await start(KARI)
+    order, email, _ = await start(KARI, down=True)
     await until(lambda: reserve(database))
     await cancel_order(database, order, "ttd", days.now(), "http://varsel.example")
     assert await reserve(database) == 0

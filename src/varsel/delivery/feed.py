@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from typing import Final
 
+import structlog
+
 from varsel.delivery.lowwater import LowWater
+from varsel.delivery.transact import is_poison
 from varsel.runtime.clock import Machine
 from varsel.runtime.metrics import counter
 from varsel.runtime.steps import step
@@ -16,6 +19,7 @@ from varsel.store import queries
 from varsel.store.database import Database
 
 _sql = queries.load("varsel.delivery")
+log = structlog.get_logger("varsel.delivery")
 
 _numbered = counter("feed_numbered")
 
@@ -30,28 +34,51 @@ class Sequencer:
     def __init__(self, database: Database, machine: Machine) -> None:
         self._database = database
         self._place: LowWater[int] = LowWater(machine, 0)
+        self._aside: list[int] = []
 
     async def run(self) -> int:
         """Number what waits; how many entries got a number."""
         total = 0
+        most = BATCH
         while True:
-            row = await self._database.fetchrow(_sql.number_feed, self._place.begin(), BATCH, SKIP)
+            place = self._place.begin()
+            try:
+                row = await self._database.fetchrow(_sql.number_feed, place, most, SKIP, self._aside)
+            except Exception as error:
+                if not is_poison(error):
+                    raise
+                # One entry spoils the batch: smaller ones, until it stands alone and is left behind.
+                most = max(1, most // 8) if most > 1 else await self._leave_behind(place, error)
+                continue
             assert row is not None
             if not row[
                 "led"
             ]:  # another sequencer numbers right now, what it does not see comes with the next run
                 return total
-            self._place.end(row["mark"], more=row["number"] == BATCH)
+            self._place.end(row["mark"], more=row["number"] == most)
             if not row["number"]:
                 break
             step("feed.numbered")
             _numbered.inc(row["number"])
             total += row["number"]
-            if row["number"] < BATCH:
+            if row["number"] < most:
                 break
         if total:
             self._database.wake("feed")  # readers that wait for news
         return total
+
+    async def _leave_behind(self, place: int, error: Exception) -> int:
+        """The others go on; a restarted worker tries it again."""
+        row = await self._database.fetchrow(_sql.first_pending, place, self._aside)
+        if row is not None:
+            self._aside.append(row["mark"])
+            log.error(
+                "a feed entry cannot be numbered and is left behind",
+                action="delivery.feed_poison",
+                order=str(row["order_id"]),
+                error=type(error).__name__,
+            )
+        return BATCH
 
     @property
     def again_after(self) -> float | None:

@@ -74,6 +74,15 @@ async def in_halves(
         if not is_poison(error):
             raise
         if len(items) == 1:
+            if isinstance(error, asyncpg.ForeignKeyViolationError):
+                # A webhook that was deleted while the statement ran, as a rule: it is seen no more now.
+                try:
+                    await work(items)
+                except Exception as again:
+                    if not is_poison(again):
+                        raise
+                else:
+                    return
             await bad(items[0], error)
             return
         middle = len(items) // 2

@@ -1,6 +1,6 @@
 -- name: number_feed
 -- Number up to $2 committed entries from mark $1 on; nothing while another sequencer has the lead. After a promotion the series
--- skips $3, so that numbers a lost primary may have given are not given again. Endpoints that asked for it are told by the number;
+-- skips $3, so that numbers a lost primary may have given are not given again. Marks $4 are left where they are. Endpoints that asked for it are told by the number;
 -- a line break and a quote cannot stand in a JSON text, so the status is found where it is written and nowhere else.
 with place as (
     select ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int as timeline
@@ -9,7 +9,7 @@ with place as (
     from feed_counter c cross join place p for update of c skip locked
 ), taken as (
     delete from feed_pending where exists (select from lead) and mark = any(array(
-        select mark from feed_pending where mark > $1 order by mark limit $2))
+        select mark from feed_pending where mark > $1 and mark <> all($4::bigint[]) order by mark limit $2))
     returning mark, order_id, creator, created_at, entry
 ), numbered as (
     select t.*, l.last + row_number() over (order by t.mark) as seq from taken t cross join lead l
@@ -28,3 +28,7 @@ with place as (
     from lead l where exists (select from taken)
 )
 select count(*)::int as number, max(mark) as mark, (select count(*)::int from lead) as led from taken;
+
+-- name: first_pending
+-- The first entry from mark $1 on that is not among marks $2.
+select mark, order_id from feed_pending where mark > $1 and mark <> all($2::bigint[]) order by mark limit 1;

@@ -74,11 +74,12 @@ update ready set owner = null, lease_until = null where notification_id = any(ar
 
 -- name: intend
 -- Write down that messages are about to leave, unless their order was cancelled or somebody else holds them; which ones may go.
--- The share lock on the order meets the lock of a cancel: one of the two comes first.
+-- The share lock on the order meets the lock of a cancel: one of the two comes first. Orders are named by the parameter and not by a
+-- join: PostgreSQL 18.6 crashes where it checks a row again that changed meanwhile, and prunes partitions by the join.
 with w as (
     select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[]) as w (attempt_id, notification_id, order_id, provider)
 ), alive as (
-    select o.id from orders o where o.id in (select order_id from w) and o.state in ('Processed', 'Attempting') order by o.id for share
+    select o.id from orders o where o.id = any($3::uuid[]) and o.state in ('Processed', 'Attempting') order by o.id for share
 ), taken as (
     delete from ready r using w
     where r.notification_id = w.notification_id and r.owner = $5 and w.order_id in (select id from alive)
