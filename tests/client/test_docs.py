@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import re
 import shlex
@@ -11,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from varsel.cli.main import build
+from varsel.cli.main import build, run
 from varsel.runtime.settings import SETTINGS
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -37,13 +39,12 @@ ADDRESS = "http://127.0.0.1:5090"
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_does_what_it_says(page, varsel_sandbox, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    surroundings = {name: value for name, value in os.environ.items() if not name.startswith("VARSEL_")}
-    surroundings |= {
-        "VARSEL_DATA": str(varsel_sandbox.data),
-        "VARSEL_SDK_CONFIG": str(tmp_path / "config"),
-        "PYTHONWARNINGS": "error",
-    }
-    reader = Reader(varsel_sandbox.url, tmp_path, surroundings)
+    for name in [name for name in os.environ if name.startswith("VARSEL_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("VARSEL_DATA", str(varsel_sandbox.data))
+    monkeypatch.setenv("VARSEL_SDK_CONFIG", str(tmp_path / "config"))
+    monkeypatch.setenv("PYTHONWARNINGS", "error")
+    reader = Reader(varsel_sandbox.url, tmp_path)
     blocks = BLOCK.findall((DOCS / page).read_text("utf-8"))
     assert blocks
     for language, text in blocks:
@@ -58,11 +59,20 @@ def test_a_page_does_what_it_says(page, varsel_sandbox, tmp_path, monkeypatch):
         assert promised in printed
 
 
+def command(words):
+    """What a command prints. In this process: a reader's page types a dozen of them, and an interpreter takes its time to start."""
+    printed, complaints = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(complaints):
+        code = run(words)
+    assert code == 0, complaints.getvalue() + printed.getvalue()
+    return printed.getvalue()
+
+
 class Reader:
     """Somebody who does what the page says. CLIENT_ID is what `integration create` told last."""
 
-    def __init__(self, url, directory, surroundings):
-        self.url, self.directory, self.surroundings = url, directory, surroundings
+    def __init__(self, url, directory):
+        self.url, self.directory = url, directory
         self.client_id = ""
         self.program = ""
 
@@ -76,7 +86,7 @@ class Reader:
                 continue
             words = shlex.split(self.here(line))
             assert words[0] == "varsel"
-            output = self.run([sys.executable, "-m", "varsel.cli.main", *words[1:]])
+            output = command(words[1:])
             made = re.match(r"Integration ([0-9a-f-]{36})", output)
             if made:
                 self.client_id = made[1]
@@ -87,9 +97,9 @@ class Reader:
         name = text.splitlines()[0].removeprefix("# ")
         (self.directory / name).write_text(text, "utf-8")
         # By itself: other plugins of this environment have wishes that a reader's project need not meet.
-        self.surroundings["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
         plugins = ("-p", "no:cacheprovider", "-p", "varsel.pytest_plugin")
-        self.run([sys.executable, "-m", "pytest", "-q", *plugins, name])
+        alone = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+        self.run([sys.executable, "-m", "pytest", "-q", *plugins, name], alone)
 
     def finish(self):
         """All programs of a page are one, as they are read one after the other."""
@@ -101,9 +111,9 @@ class Reader:
     def here(self, text):
         return text.replace(ADDRESS, self.url).replace("CLIENT_ID", self.client_id)
 
-    def run(self, command):
+    def run(self, command, surroundings=None):
         done = subprocess.run(
-            command, cwd=self.directory, env=self.surroundings, capture_output=True, text=True, check=False
+            command, cwd=self.directory, env=surroundings, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr + done.stdout
         return done.stdout
