@@ -32,6 +32,7 @@ log = structlog.get_logger("varsel.delivery")
 DEAD_AFTER: Final = timedelta(seconds=4)
 """Without a heartbeat for so long an incarnation is dead (design 4.1: free at most 5 s after a restart)."""
 _settled = counter("unknown_settled")
+_recovered = counter("leases_recovered")
 
 BATCH: Final = 500
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -88,8 +89,9 @@ class Reaper:
             self._ready()
 
     async def release_lapsed(self) -> None:
-        await self._database.execute(_sql.release_lapsed_due)
-        await self._database.execute(_sql.release_lapsed_ready)
+        for queue, query in (("due", _sql.release_lapsed_due), ("ready", _sql.release_lapsed_ready)):
+            done = await self._database.execute(query)
+            _recovered.labels(queue).inc(int(done.rpartition(" ")[2]))
         self._ready()
 
     async def expire(self) -> bool:

@@ -18,6 +18,7 @@ from varsel.delivery.model import Ended
 from varsel.delivery.transact import in_halves, transact
 from varsel.delivery.window import Window
 from varsel.runtime.clock import Calendar, Machine
+from varsel.runtime.metrics import counter
 from varsel.runtime.steps import step
 from varsel.store import queries, states
 from varsel.store.database import Connection, Database
@@ -25,6 +26,8 @@ from varsel.store.ids import uuid7
 
 _sql = queries.load("varsel.delivery")
 log = structlog.get_logger("varsel.delivery")
+
+_counted = counter("reports")
 
 BATCH: Final = 500
 PATIENCE: Final = timedelta(minutes=10)
@@ -94,6 +97,10 @@ class ReportStore:
             [_reason(report) for report in reports],
             PATIENCE,
         )
+        for report in reports:
+            # The word of a provider is anything; what it means here is one of a few.
+            dead = _reason(report) is not None
+            _counted.labels(report.provider, report.status or "none", "dead" if dead else "stored").inc()
         self._database.wake("report")
 
 
@@ -178,6 +185,8 @@ class Matcher:
             self._window,
         )
         await connection.execute(_sql.drop_parked, [row["report_id"] for row in rows])
+        for row in rows:
+            _counted.labels(row["provider"], row["status"], "applied").inc()
         return concluded
 
     async def _apply_in_halves(self, rows: Sequence[Any]) -> None:

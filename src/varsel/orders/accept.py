@@ -8,6 +8,7 @@ decides who was first, so that a race of repeats needs no lock and no read befor
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from operator import attrgetter
 from typing import Any, Final, TypeAlias
@@ -20,11 +21,16 @@ from msgspec.structs import replace
 from varsel.orders.model import Entry, Key, NewOrder, Stored
 from varsel.runtime.clock import Calendar
 from varsel.runtime.errors import DatabaseUnavailable
+from varsel.runtime.metrics import counter, histogram
 from varsel.runtime.steps import step
 from varsel.store.database import Connection, Database
 from varsel.store.queries import load
 
 log = structlog.get_logger("varsel.orders")
+_accepted: Final = counter("orders_accepted")
+_repeated: Final = counter("orders_repeated")
+_flush_size: Final = histogram("accept_flush_size")
+_flush_seconds: Final = histogram("accept_flush_seconds")
 _sql: Final = load("varsel.orders")
 
 #: Orders in one statement; beyond, the statement's own time outweighs the saved commit.
@@ -105,6 +111,11 @@ def _key_columns(entries: Sequence[Entry]) -> list[Any]:
         family,
         entries[0].orders[0].created_at,
     ]
+
+
+def _kind(entry: Entry) -> str:
+    """What the request was, for the metrics: v1, chain, instant or composed."""
+    return "v1" if entry.key is None else entry.key.family
 
 
 def _undone(error: BaseException | None) -> bool:
@@ -203,16 +214,20 @@ class Flusher:
         now = self._calendar.now()
         late = []
         due = False
+        accepted: Counter[str] = Counter()
         for entry, future in group:
             key = entry.key
             if key is not None and key.chain_id not in stored:
                 late.append((entry, future))
                 continue
             due = due or any(order.requested_at <= now for order in entry.orders)
+            accepted[_kind(entry)] += len(entry.orders)
             if not future.done():
                 future.set_result(Stored(True, key.receipt if key else b"", key.mac if key else b""))
         if due:
             self._database.wake("due")
+        for kind, number in accepted.items():
+            _accepted.labels(kind).inc(number)
         return late
 
     async def _answer_repeats(self, late: list[_Waiting]) -> list[_Waiting]:
@@ -238,9 +253,9 @@ class Flusher:
                 left.append((entry, future))
             elif not future.done():
                 # Its own chain: the commit that seemed lost had been done.
-                future.set_result(
-                    Stored(row["chain_id"] == entry.key.chain_id, row["receipt"], row["body_mac"])
-                )
+                own = row["chain_id"] == entry.key.chain_id
+                (_accepted if own else _repeated).labels(_kind(entry)).inc(len(entry.orders) if own else 1)
+                future.set_result(Stored(own, row["receipt"], row["body_mac"]))
         return left
 
     async def _attempt(self, entries: list[Entry]) -> set[UUID]:
@@ -254,6 +269,8 @@ class Flusher:
         asked = False
         clashes = 0
         pause = 0.05
+        _flush_size.observe(sum(len(entry.orders) for entry in entries))
+        begun = loop.time()
         while True:
             try:
                 async with self._database.connection() as connection:
@@ -261,6 +278,7 @@ class Flusher:
                     asked = True
                     stored = await _run(connection, entries)
                 step("accept.committed")
+                _flush_seconds.observe(loop.time() - begun)
                 return stored
             except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
                 clashes += 1

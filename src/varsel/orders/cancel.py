@@ -16,6 +16,7 @@ from msgspec import Meta
 
 from varsel.orders.wire import Reference
 from varsel.runtime.errors import PlainProblem
+from varsel.runtime.metrics import counter
 from varsel.store.database import Connection, Database
 from varsel.store.order_status import Identifier, OrderWithStatus, order_status
 from varsel.store.queries import load
@@ -23,6 +24,7 @@ from varsel.store.states import ORDER_LIFECYCLE
 
 _sql: Final = load("varsel.orders")
 _CANCELLED: Final = "Cancelled"
+_cancelled: Final = counter("orders_cancelled")
 #: A worker takes the waiting row first and the order second; PostgreSQL then ends one of the two, and the cancel tries again.
 _CLASHES: Final = 5
 
@@ -49,23 +51,26 @@ async def cancel_order(
 ) -> OrderWithStatus:
     """Cancel one order. PlainProblem 404 when the creator has no such order, 409 when something of it has left or it has ended."""
 
-    async def work(connection: Connection) -> OrderWithStatus:
+    async def work(connection: Connection) -> tuple[OrderWithStatus, int]:
         row = await connection.fetchrow(_sql.lock_order, order_id, creator)
         if row is None:
             raise PlainProblem(404)
-        if row["state"] != _CANCELLED and not await connection.fetch(_sql.cancel, [order_id], now):
+        fresh = row["state"] != _CANCELLED
+        if fresh and not await connection.fetch(_sql.cancel, [order_id], now):
             raise PlainProblem(409)
         status = await order_status(connection, order_id, creator, base_url)
         assert status is not None
-        return status
+        return status, int(fresh)
 
-    return await _transacted(database, work)
+    status, number = await _transacted(database, work)
+    _cancelled.inc(number)
+    return status
 
 
 async def cancel_chain(database: Database, chain_id: UUID, creator: str, now: datetime) -> CancelledChain:
     """Cancel every member of a chain that nothing has left of; 409 when that is none of them."""
 
-    async def work(connection: Connection) -> CancelledChain:
+    async def work(connection: Connection) -> tuple[CancelledChain, int]:
         rows = await connection.fetch(_sql.lock_chain, chain_id, creator)
         if not rows:
             raise PlainProblem(404)
@@ -73,15 +78,18 @@ async def cancel_chain(database: Database, chain_id: UUID, creator: str, now: da
         if not cancelled and all(row["state"] != _CANCELLED for row in rows):
             raise PlainProblem(409)
         members = await connection.fetch(_sql.chain_states, chain_id, creator)
-        return CancelledChain(
+        chain = CancelledChain(
             str(chain_id),
             [
                 ChainMember(str(row["id"]), ORDER_LIFECYCLE[row["state"]], row["senders_reference"])
                 for row in members
             ],
         )
+        return chain, len(cancelled)
 
-    return await _transacted(database, work)
+    chain, number = await _transacted(database, work)
+    _cancelled.inc(number)
+    return chain
 
 
 async def _transacted(database: Database, work: Callable[[Connection], Awaitable[T]]) -> T:

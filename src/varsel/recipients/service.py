@@ -12,9 +12,11 @@ import structlog
 
 from varsel.runtime.clock import Machine
 from varsel.runtime.errors import RegisterUnavailable
+from varsel.runtime.metrics import counter
 from varsel.runtime.trace import CURRENT
 
 log = structlog.get_logger("varsel.recipients")
+_asked: Final = counter("registers_asked")
 
 TIMEOUT: Final = 10.0  # seconds for a whole question
 _CONNECT: Final = 3.0
@@ -55,6 +57,7 @@ class Service:
     async def ask(self, path: str, question: Any) -> Any:
         """The JSON answer, None for an empty one. RegisterUnavailable for everything else than a 2xx with JSON."""
         if self._machine.monotonic() < self._rests_until:
+            _asked.labels(self._name, "spared").inc()
             raise RegisterUnavailable
         for attempt in range(_TRIES):
             try:
@@ -67,10 +70,12 @@ class Service:
                     reason=str(error) if isinstance(error, _Refused) else type(error).__name__,
                 )
                 self._failed()
+                _asked.labels(self._name, "failed").inc()
                 if attempt == _TRIES - 1 or not getattr(error, "again", True):
                     raise RegisterUnavailable from error
             else:
                 self._failures = 0
+                _asked.labels(self._name, "answered").inc()
                 return answer
         raise RegisterUnavailable
 

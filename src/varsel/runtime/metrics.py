@@ -76,7 +76,6 @@ METRICS: Final[tuple[Metric, ...]] = (
         "conditions", "counter", "Send conditions asked, by answer (true, false, inconclusive).", ("answer",)
     ),
     Metric("handoffs", "counter", "Messages handed to a provider, by outcome.", ("provider", "outcome")),
-    Metric("handoff_seconds", "histogram", "Time of one handoff.", ("provider",)),
     Metric(
         "dwell_seconds",
         "histogram",
@@ -109,7 +108,12 @@ METRICS: Final[tuple[Metric, ...]] = (
         ("channel", "lane"),
     ),
     # Reports and feed
-    Metric("reports", "counter", "Delivery reports, by word and outcome.", ("channel", "word", "outcome")),
+    Metric(
+        "reports",
+        "counter",
+        "Delivery reports, by family (link, acs, dsn), meaning and outcome (stored, dead, applied).",
+        ("family", "status", "outcome"),
+    ),
     Metric("feed_lag_seconds", "gauge", "Age of the oldest feed entry without a number."),
     Metric("feed_numbered", "counter", "Feed entries numbered."),
     Metric("webhook_calls", "counter", "Webhook calls, by outcome.", ("outcome",)),
@@ -117,7 +121,7 @@ METRICS: Final[tuple[Metric, ...]] = (
     Metric("outbound_requests", "counter", "Guarded outgoing requests, by outcome.", ("outcome",)),
     Metric("outbound_seconds", "histogram", "Time of one guarded outgoing request."),
     Metric("tokens_issued", "counter", "Tokens issued, by issuer.", ("issuer",)),
-    Metric("credentials_refused", "counter", "Requests refused with 401 or 403, by reason.", ("reason",)),
+    Metric("credentials_refused", "counter", "Requests refused for their credentials, by status.", ("status",)),
     Metric(
         "registers_asked",
         "counter",
