@@ -21,7 +21,7 @@ async def test_only_operators_find_it(site: Site, kari: Browser) -> None:
     async with site.browser() as ola:
         await ola.log_in(OLA)
         assert f'href="{HOME}"' not in (await ola.get("/console/selfservice")).text
-        for path in ("", "/members", "/audit"):
+        for path in ("", "/members", "/delegations", "/audit"):
             assert (await ola.get(HOME + path)).status_code == 404
         answer = await ola.http.post(HOME, data={"number": NUMBER, "code": "x", "name_nb": "X"})
         assert answer.status_code == 404
@@ -126,7 +126,42 @@ async def test_older_events_are_a_page_away(site: Site, kari: Browser) -> None:
     assert 10 <= second.text.count("<time") <= 50
 
 
-@pytest.mark.parametrize("path", ["", "/members", "/members/remove"])
+async def test_a_delegation_is_made_counts_and_ends(site: Site, kari: Browser) -> None:
+    world, page = site.world, f"{HOME}/delegations"
+    supplier = await world.new_client("311618032", key="other")
+
+    async def for_the_consumer() -> int:
+        grant = world.grant(iss=supplier, key="other", consumer_org=TESTKOMMUNE)
+        return (await world.token_request(grant)).status_code
+
+    assert await for_the_consumer() == 403
+    sides = {"consumer": TESTKOMMUNE, "supplier": "311618032", "scope": CREATE_SCOPE}
+    made = await kari.send(page, sides)
+    assert T["ops_done_delegated"] in made.text and CREATE_SCOPE in made.text
+    assert await for_the_consumer() == 200
+    ended = await kari.send(f"{page}/end", sides, page=page)
+    assert T["ops_done_delegation_ended"] in ended.text and T["ops_no_delegations"] in ended.text
+    assert await for_the_consumer() == 403
+    trail = (await kari.get(f"{HOME}/audit")).text
+    assert "delegation.made" in trail and "delegation.ended" in trail
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"supplier": TESTKOMMUNE}, "ops_fault_sides"),
+        ({"consumer": "999999999"}, "ops_fault_sides"),
+        ({"scope": "idporten:dcr.read.x"}, "ops_fault_scope"),
+        ({"scope": "altinn:instances.read"}, "ops_fault_scope"),
+    ],
+)
+async def test_a_wrong_delegation_is_refused(kari: Browser, changes: dict[str, str], fault: str) -> None:
+    sides = {"consumer": TESTKOMMUNE, "supplier": "311618032", "scope": CREATE_SCOPE} | changes
+    page = await kari.send(f"{HOME}/delegations", sides)
+    assert page.status_code == 400 and T[fault] in page.text
+
+
+@pytest.mark.parametrize("path", ["", "/members", "/members/remove", "/delegations", "/delegations/end"])
 async def test_a_form_without_the_sessions_token_does_nothing(site: Site, kari: Browser, path: str) -> None:
     before = await site.world.database.fetchval("select count(*) from audit_event")
     answer = await kari.http.post(HOME + path, data={"number": NUMBER, "code": "x", "name_nb": "X"})

@@ -358,6 +358,7 @@ async def test_axe_finds_nothing_serious_on_any_page_and_a_phone_shows_it(
         ("inactive", f"{place}?inactive=true", 200),
         ("owners", "/console/operations", 200),
         ("members", "/console/operations/members", 200),
+        ("delegations", "/console/operations/delegations", 200),
         ("audit", "/console/operations/audit", 200),
         ("inbox", "/console/inbox", 200),
         ("missing", "/console/nowhere", 404),

@@ -29,10 +29,11 @@ from varsel.store.database import Database
 ROOM: Final = "operations"
 HOME: Final = "/console/operations"
 MEMBERS: Final = HOME + "/members"
+DELEGATIONS: Final = HOME + "/delegations"
 AUDIT: Final = HOME + "/audit"
 PAGE: Final = 50
 _OWNER: Final = "service-owner"
-_DONE: Final = frozenset({"owner", "member_added", "member_removed"})
+_DONE: Final = frozenset({"owner", "member_added", "member_removed", "delegated", "delegation_ended"})
 _LONGEST_NAME: Final = 255
 #: Fields of the form that registers a service owner.
 _WRITTEN: Final = ("code", "number", "name_nb", "name_en")
@@ -55,6 +56,9 @@ class OperationsPages:
             Route("/operations/members", self._at(self.members), methods=["GET"]),
             Route("/operations/members", self._sent(self.invite), methods=["POST"]),
             Route("/operations/members/remove", self._sent(self.remove), methods=["POST"]),
+            Route("/operations/delegations", self._at(self.delegations), methods=["GET"]),
+            Route("/operations/delegations", self._sent(self.delegate), methods=["POST"]),
+            Route("/operations/delegations/end", self._sent(self.end_delegation), methods=["POST"]),
             Route("/operations/audit", self._at(self.audit), methods=["GET"]),
         ]
 
@@ -175,6 +179,43 @@ class OperationsPages:
                     return await self._members(request, "ops_fault_last", 409)
                 return _back(MEMBERS, "member_removed")
         return _back(MEMBERS, "member_removed")
+
+    # Delegations
+
+    async def delegations(self, request: Request, visitor: Visitor) -> Response:
+        return await self._delegations(request)
+
+    async def _delegations(self, request: Request, fault: str = "", status: int = 200) -> Response:
+        return self._page(
+            request,
+            "delegations",
+            status,
+            fault=fault,
+            rows=await registry.living_delegations(self._database, self._machine),
+            places=await registry.organisations(self._database),
+            scopes=await registry.delegable_scopes(self._database),
+        )
+
+    async def delegate(self, request: Request, visitor: Visitor, form: Form) -> Response:
+        consumer, supplier, scope = (form.one(name) for name in ("consumer", "supplier", "scope"))
+        known = {row["number"] for row in await registry.organisations(self._database)}
+        if not {consumer, supplier} <= known or consumer == supplier:
+            return await self._delegations(request, "ops_fault_sides", 400)
+        if scope not in await registry.delegable_scopes(self._database):
+            return await self._delegations(request, "ops_fault_scope", 400)
+        await registry.delegate(self._database, self._machine, consumer, supplier, scope, actor=visitor.actor)
+        return _back(DELEGATIONS, "delegated")
+
+    async def end_delegation(self, request: Request, visitor: Visitor, form: Form) -> Response:
+        await registry.end_delegation(
+            self._database,
+            self._machine,
+            form.one("consumer"),
+            form.one("supplier"),
+            form.one("scope"),
+            actor=visitor.actor,
+        )
+        return _back(DELEGATIONS, "delegation_ended")
 
     # Audit
 

@@ -209,6 +209,16 @@ async def end_delegation(
         await audit.write(connection, [Event(actor, "delegation.ended", scope, consumer, details)])
 
 
+async def living_delegations(database: Database, machine: Machine) -> list[dict[str, Any]]:
+    """Delegations that count now: both sides with names, scope, from, until (None: until further notice)."""
+    return [dict(row) for row in await database.fetch(sql.living_delegations, _now(machine))]
+
+
+async def delegable_scopes(database: Database) -> list[str]:
+    """Scopes that a consumer may delegate (docs/reference/identity.md 3.7)."""
+    return [row["name"] for row in await database.fetch(sql.delegable_scopes)]
+
+
 async def add_person(database: Database, pid: str, name: str) -> None:
     """A person who can log in at the built-in provider."""
     await database.execute(sql.insert_person, pid, name, uuid4())

@@ -75,8 +75,9 @@ select kid, jwk, thumbprint, created_at, expires_at from client_key where client
 select distinct jwk ->> 'n' as n from client_key where thumbprint <> all($1::bytea[]);
 
 -- name: insert_person
--- A synthetic person, unless there.
-insert into person (pid, name, party_uuid) values ($1, $2, $3) on conflict (pid) do nothing;
+-- A person, unless there; a name fills in one that was missing.
+insert into person (pid, name, party_uuid) values ($1, $2, $3)
+on conflict (pid) do update set name = excluded.name where person.name = '' and excluded.name <> '';
 
 -- name: person_of
 -- A person by national number.
@@ -96,6 +97,16 @@ where consumer = $1 and supplier = $2 and scope = $3 and (valid_to is null or va
 -- Delegations from or to organisation $1.
 select consumer, supplier, scope, valid_from, valid_to from delegation where consumer = $1 or supplier = $1
 order by consumer, supplier, scope;
+
+-- name: living_delegations
+-- Delegations that count at $1, with the names of both sides.
+select d.consumer, c.name as consumer_name, d.supplier, s.name as supplier_name, d.scope, d.valid_from, d.valid_to
+from delegation d join organisation c on c.number = d.consumer join organisation s on s.number = d.supplier
+where d.valid_to is null or d.valid_to > $1 order by c.name, s.name, d.scope;
+
+-- name: delegable_scopes
+-- Scopes whose owner lets them be delegated.
+select name from scope where active and attributes ->> 'delegation_source' is not null order by name;
 
 -- name: upsert_membership
 -- Person $1 has role $3 for organisation $2 (null: the platform).
