@@ -121,7 +121,9 @@ METRICS: Final[tuple[Metric, ...]] = (
     Metric("outbound_requests", "counter", "Guarded outgoing requests, by outcome.", ("outcome",)),
     Metric("outbound_seconds", "histogram", "Time of one guarded outgoing request."),
     Metric("tokens_issued", "counter", "Tokens issued, by issuer.", ("issuer",)),
-    Metric("credentials_refused", "counter", "Requests refused for their credentials, by status.", ("status",)),
+    Metric(
+        "credentials_refused", "counter", "Requests refused for their credentials, by status.", ("status",)
+    ),
     Metric(
         "registers_asked",
         "counter",
