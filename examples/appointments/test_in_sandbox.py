@@ -15,7 +15,7 @@ from varsel.client.testing import Inbox, Sandbox
 KARI, OLA = "17849012320", "20859012331"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def api(varsel_sandbox: Sandbox) -> Iterator[Notifications]:
     varsel_sandbox.add_contacts(
         [
@@ -25,7 +25,6 @@ def api(varsel_sandbox: Sandbox) -> Iterator[Notifications]:
     )
     with Notifications(varsel_sandbox.credentials()) as client:
         yield client
-    varsel_sandbox.reset_clock()
 
 
 def test_a_person_is_told_and_reminded(
@@ -41,6 +40,7 @@ def test_a_person_is_told_and_reminded(
     varsel_sandbox.advance(timedelta(days=8, minutes=1))
 
     assert varsel_inbox.expect("kari@example.org", containing="Husk timen").subject == "Påminnelse om time"
+    varsel_sandbox.reset_clock()
 
 
 def test_what_did_not_arrive_is_known(api: Notifications, tmp_path: Path) -> None:
