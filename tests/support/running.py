@@ -140,6 +140,7 @@ async def open_running(
     )
     base.machine = clock  # type: ignore[assignment]
     async with contextlib.AsyncExitStack() as stack:
+        stack.callback(bound.close)
         front = await open_front(base, frozenset(HTTP_ROLES), issuers=outbound)
         stack.push_async_callback(front.close)
         let_in = _noted(front)
