@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx2
 
+from tests.support.checked import check_async_response
 from tests.support.identity import BASE, CREATE_SCOPE, GRANT, compact, jwk, rsa_key
 from tests.support.varsel import COMMAND, environment, wait_until
 from varsel.identity.registry import create_client, put_keys
@@ -76,7 +77,9 @@ async def test_a_grant_counts_once_over_processes_and_limits_are_shared(
             "iat": now, "exp": now + 100, "jti": "one",
         }  # fmt: skip
         form = {"grant_type": GRANT, "assertion": compact({"alg": "RS256", "kid": "k1"}, claims, rsa_key())}
-        async with httpx2.AsyncClient(trust_env=False, timeout=60) as http:
+        async with httpx2.AsyncClient(
+            trust_env=False, timeout=60, event_hooks={"response": [check_async_response]}
+        ) as http:
             answers = await asyncio.gather(
                 *(http.post(f"{addresses[number % 2]}/maskinporten/token", data=form) for number in range(20))
             )
