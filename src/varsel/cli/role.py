@@ -89,7 +89,6 @@ async def _worker(settings: Settings, *, watched: bool) -> int:
         opened.close.push_async_callback(working.close)
         base.start()
         if watched:
-
             queues = Queues(base.database, base.calendar, base.machine)
 
             async def page() -> bytes:
