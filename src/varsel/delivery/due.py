@@ -194,25 +194,36 @@ class DueOrders:
         batch.clear()
         now = self._calendar.now()
         place = self._place.begin()
-        rows = await connection.fetch(_sql.claim_due, now, *place, CLAIM, SMALL)
+        rows = await connection.fetch(_sql.claim_due, now, *place, CLAIM)
         last = (rows[-1]["due_at"], rows[-1]["order_id"]) if rows else None
         self._place.end(last, more=len(rows) == CLAIM)
         if not rows:
             return 0, [], False, []
+        found = {
+            row["id"]: row
+            for row in await connection.fetch(_sql.lock_due_orders, [row["order_id"] for row in rows])
+        }
+        stored = {
+            row["order_id"]: row for row in await connection.fetch(_sql.due_contents, list(found), SMALL)
+        }
         step("due.claimed")
-        for row in rows:
-            _lag.observe(max(0.0, (now - row["due_at"]).total_seconds()))
         made: list[Made] = []
         leased: list[tuple[DueOrder, str]] = []
         groups = Counter(self._waiting)
         for row in rows:
-            order = due_order(row, None)
+            if row["order_id"] not in found:
+                continue
+            _lag.observe(max(0.0, (now - row["due_at"]).total_seconds()))
+            order = due_order(row, found[row["order_id"]])
             batch.append(order)
-            if row["octets"] is not None and row["content"] is None:
+            text = stored.get(order.id)
+            if text is not None and text["content"] is None:
                 self._lease(order, LARGE, leased, groups)
                 continue
             try:
-                content = decode(row["content"])
+                if text is None:
+                    raise TypeError("the order has no content")
+                content = decode(text["content"])
                 addressees = None if content.condition_endpoint else direct_addressees(order, content)
                 if addressees is not None:
                     made.append(self._plan(order, content, addressees, now))
@@ -288,7 +299,7 @@ class DueOrders:
         async def work(connection: Connection) -> list[Made]:
             asked.clear()
             await connection.execute(_sql.lease_due, [order.id], self._owner, LEASE, now)
-            if not await connection.fetch(_sql.lock_leased, order.id, self._owner):
+            if not await self._holds(connection, order):
                 return []
             content = decode(await connection.fetchval(_sql.read_content, order.id))
             addressees = None if content.condition_endpoint else direct_addressees(order, content)
@@ -312,11 +323,17 @@ class DueOrders:
     async def _end(self, order: DueOrder, made: Made, now: datetime) -> None:
         async def work(connection: Connection) -> None:
             await connection.execute(_sql.lease_due, [order.id], self._owner, LEASE, now)
-            if await connection.fetch(_sql.lock_leased, order.id, self._owner):
+            if await self._holds(connection, order):
                 await self._store(connection, [made], now)
 
         await transact(self._database, work)
         self._finished()
+
+    async def _holds(self, connection: Connection, order: DueOrder) -> bool:
+        """Lock the order and its lease, in the order of a cancel; False when it was cancelled or taken back."""
+        if not await connection.fetch(_sql.lock_waiting_order, order.id):
+            return False
+        return bool(await connection.fetch(_sql.lock_lease, order.id, self._owner))
 
     # -- orders that ask somebody --------------------------------------------------------------------------------
 
@@ -411,7 +428,7 @@ class DueOrders:
         now = self._calendar.now()
 
         async def work(connection: Connection) -> tuple[list[Made], bool]:
-            if not await connection.fetch(_sql.lock_leased, order.id, self._owner):
+            if not await self._holds(connection, order):
                 return [], False  # cancelled meanwhile, or taken back: somebody else's now
             planned = self._plan(order, content, addressees, now)
             planned.reserve.extend(reserve)
@@ -427,7 +444,7 @@ class DueOrders:
         now = self._calendar.now()
 
         async def work(connection: Connection) -> int:
-            if not await connection.fetch(_sql.lock_leased, order.id, self._owner):
+            if not await self._holds(connection, order):
                 return 0
             return await finish(connection, [order.id], now, "SendConditionNotMet")
 

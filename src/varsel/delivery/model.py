@@ -131,19 +131,19 @@ def reference_family(provider: str) -> str:
     return DSN if family == "smtp" else family
 
 
-def due_order(row: Any, content: OrderContent | None) -> DueOrder:
-    """From a row of `claim_due`."""
+def due_order(waiting: Any, order: Any) -> DueOrder:
+    """From rows of `claim_due` and `lock_due_orders`."""
     return DueOrder(
-        row["order_id"],
-        row["creator"],
-        row["kind"],
-        row["channel"],
-        row["sending_policy"],
-        row["requested_at"],
-        row["resource_id"],
-        row["resource_action"],
-        row["due_at"],
-        row["tries"],
-        row["asked"],
-        content,
+        order["id"],
+        order["creator"],
+        order["kind"],
+        order["channel"],
+        order["sending_policy"],
+        order["requested_at"],
+        order["resource_id"],
+        order["resource_action"],
+        waiting["due_at"],
+        waiting["tries"],
+        waiting["asked"],
+        None,
     )

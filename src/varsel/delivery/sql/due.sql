@@ -1,14 +1,24 @@
 -- name: claim_due
--- Lock up to $4 waiting orders whose time has come by $1, from the place ($2, $3) on; texts above $5 octets stay behind.
-select d.order_id, d.due_at, d.tries, d.asked, o.creator, o.kind, o.channel, o.sending_policy, o.requested_at, o.resource_id,
-    o.resource_action, octet_length(c.content) as octets, case when octet_length(c.content) <= $5 then c.content end as content
-from due d
-    join orders o on o.id = d.order_id and o.state = 'Registered'
-    left join order_content c on c.order_id = d.order_id
-where d.owner is null and d.due_at <= $1 and (d.due_at, d.order_id) > ($2, $3)
-order by d.due_at, d.order_id
+-- Lock up to $4 waiting orders whose time has come by $1, from the place ($2, $3) on. Locks are taken on one table at a time and without
+-- a join: PostgreSQL 18.6 passes a row over, or crashes, where it looks again at a row that changed meanwhile and prunes partitions by
+-- the join.
+select order_id, due_at, tries, asked from due
+where owner is null and due_at <= $1 and (due_at, order_id) > ($2, $3)
+order by due_at, order_id
 limit $4
-for update of d, o skip locked;
+for update skip locked;
+
+-- name: lock_due_orders
+-- Lock the orders of a claim; one that is being cancelled is left alone.
+select id, creator, kind, channel, sending_policy, requested_at, resource_id, resource_action from orders
+where id = any($1::uuid[]) and state = 'Registered'
+order by id
+for update skip locked;
+
+-- name: due_contents
+-- The stored contents of orders; those above $2 octets stay behind.
+select order_id, octet_length(content) as octets, case when octet_length(content) <= $2 then content end as content
+from order_content where order_id = any($1::uuid[]);
 
 -- name: lease_due
 -- Hold orders $1 for owner $2 while somebody outside is asked; they show as Processing.
@@ -29,11 +39,13 @@ select content from order_content where order_id = $1;
 -- Go on holding orders $1 of owner $2.
 update due set lease_until = clock_timestamp() + $3::interval where order_id = any($1::uuid[]) and owner = $2;
 
--- name: lock_leased
--- Lock one order that owner $2 still holds, before its plan is stored; nothing when it was cancelled or taken back.
-select o.id from due d join orders o on o.id = d.order_id and o.state in ('Registered', 'Processing')
-where d.order_id = $1 and d.owner = $2
-for update of o, d;
+-- name: lock_waiting_order
+-- Lock one order before its plan is stored; nothing when it was cancelled.
+select id from orders where id = $1 and state in ('Registered', 'Processing') for update;
+
+-- name: lock_lease
+-- Lock the lease of an order that owner $2 still holds; nothing when it was taken back.
+select order_id from due where order_id = $1 and owner = $2 for update;
 
 -- name: put_back_due
 -- An order that must be asked about again: $3 is the next time, $4 the tries, $5 whether the condition was inconclusive.
