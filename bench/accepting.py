@@ -21,6 +21,7 @@ def start(how: How) -> list[Row]:
     """An empty directory to the first answer, and what everything holds when it has nothing to do."""
     how.say("starting in an empty directory")
     with World() as world:
+        time.sleep(12)  # idle is when the connections of the start have been given back
         rss, pss = memory_of(world.pid)
         return [
             at_most("empty directory to ready", world.started_in, "s", 10),
@@ -33,6 +34,7 @@ def accept(how: How) -> list[Row]:
     seconds = how.of(4, 10)
     accepted: list[dict[str, Any]] = []
     inserts: list[float] = []
+    prepared: list[float] = []
     hellos: list[dict[str, Any]] = []
     with World() as world, Beside("bench.hello") as hello:
         world.sql(
@@ -45,6 +47,7 @@ def accept(how: How) -> list[Row]:
         for number in range(ROUNDS):
             how.say(f"accept, round {number + 1} of {ROUNDS}")
             inserts.append(world.pgbench(PGBENCH, seconds))
+            prepared.append(world.pgbench(PGBENCH, seconds, "-M", "prepared", "-j", "2"))
             accepted.append(world.load(order, seconds=seconds))
             hellos.append(world.load(order, port=hello.port, seconds=seconds))
     for result in accepted:
@@ -53,6 +56,8 @@ def accept(how: How) -> list[Row]:
     figures = {
         "orders/s": median([result["per_second"] for result in accepted]),
         "pgbench/s": round(median(inserts), 1),
+        # The harder side: statements parsed once, two client threads.
+        "pgbench_-M_prepared_-j_2": round(median(prepared), 1),
         "p50_ms": median([result["p50"] for result in accepted]),
         "generator_CPU_share": round(median([result["cpu"] / result["seconds"] for result in accepted]), 2),
     }

@@ -19,6 +19,7 @@ import httpx2
 import uvloop
 
 from bench.measured import Beside
+from bench.rows import How, Row, at_most
 from varsel.client import AsyncNotifications, Email, ForwardedToken, Http, Order, ToEmail
 
 COUNT = 1000
@@ -98,6 +99,16 @@ def measure(say: Callable[[str], None], *, count: int = COUNT, rounds: int = 5) 
         "bare ms/order": round(statistics.median(theirs) / count * 1000, 2),
         "import ms": import_ms(),
     }
+
+
+def client(how: How) -> list[Row]:
+    """1,000 orders through the asynchronous client, against a bare one; and what importing it takes."""
+    found = measure(how.say, rounds=how.of(5, 15))
+    figures = {name: found[name] for name in ("client ms/order", "bare ms/order")}
+    return [
+        at_most("1,000 orders, async client / bare client", found["ratio"], "", LIMIT, **figures),
+        at_most("import varsel.client", found["import ms"], "ms", 150),
+    ]
 
 
 def import_ms() -> float:
