@@ -26,14 +26,16 @@ _INT32: Final = 2**31
 
 _SPACE: Final = re.compile(rb"[ \t\n\r]*+")
 _DIGITS: Final = re.compile(rb"[0-9]*+")
-_STRING: Final = re.compile(rb'(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+')
+# No possessive groups: Python before 3.11.5 matches them wrongly (CPython issue 106052). Nothing follows the groups, and every match has
+# a window, so that backtracking is neither needed nor dear.
+_STRING: Final = re.compile(rb'(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*')
 # Runs of flat values, each with its comma, that nobody asked for: passed at once, because a body may hold millions.
 _FLAT: Final = (
-    rb'[ \t\n\r]*+(?:"[^"\\\x00-\x1f]*+"|-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?[0-9]++)?+|true|false|null)'
+    rb'[ \t\n\r]*+(?:"[^"\\\x00-\x1f]*+"|-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?|true|false|null)'
     rb"[ \t\n\r]*+,"
 )
-_FLAT_ITEMS: Final = re.compile(rb"(?:" + _FLAT + rb")*+")
-_FLAT_MEMBERS: Final = re.compile(rb'(?:[ \t\n\r]*+"[^"\\\x00-\x1f]*+"[ \t\n\r]*+:' + _FLAT + rb")*+")
+_FLAT_ITEMS: Final = re.compile(rb"(?:" + _FLAT + rb")*")
+_FLAT_MEMBERS: Final = re.compile(rb'(?:[ \t\n\r]*+"[^"\\\x00-\x1f]*+"[ \t\n\r]*+:' + _FLAT + rb")*")
 _INTEGER: Final = re.compile(rb"-?(?:0|[1-9][0-9]{0,15})(?![0-9.eE])")
 _QUOTED_INTEGER: Final = re.compile(r"([+-]?)0*([0-9]{1,10})", re.ASCII)
 _ESCAPE: Final = re.compile(r"((?:\\u[0-9a-fA-F]{4}){1,1000})|\\([^u])")

@@ -11,7 +11,7 @@ WHITE: Final = "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2
 
 # What nearly every address looks like: told by one match, and all of it within the rule below.
 _PLAIN: Final = re.compile(
-    r"[A-Za-z0-9_+\-]+(?:\.[A-Za-z0-9_+\-]+)*+@(?:[A-Za-z0-9]{1,63}\.){1,9}[A-Za-z]{2,14}"
+    r"[A-Za-z0-9_+\-]+(?:\.[A-Za-z0-9_+\-]+)*@(?:[A-Za-z0-9]{1,63}\.){1,9}[A-Za-z]{2,14}"
 )
 _PLAIN_UP_TO: Final = 254
 _LOCAL: Final = re.compile(r"[A-Za-z0-9æøåÆØÅ!#$%&;'*+\-=?^_`{|}~.]+")

@@ -45,7 +45,8 @@ _LONGEST_URL: Final = 2000
 _LARGEST: Final = 100_000
 #: Levels of nesting of a body (docs/reference/notifications-api.md 1.4).
 DEPTH: Final = 32
-_BRACKETS: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"|([\[{])|([\]}])', re.DOTALL)
+# A string may have no end: it is passed over to the end of the body at once, and not looked for again from each quote in it.
+_BRACKETS: Final = re.compile(rb'"(?:[^"\\]|\\.)*\\?(?:"|\Z)|([\[{])|([\]}])', re.DOTALL)
 _PREFIX: Final = "whsec_"
 
 PATH: Final = f"{BASE}/future/webhooks"
