@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 import traceback
 from typing import TYPE_CHECKING, NoReturn
@@ -57,12 +59,15 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     code = run([word for word in words if word != "--debug"], debug=debug)
     if code not in EXIT_CODES:  # pragma: no cover - a child's own code, passed on
         code = 1
-    # What could not be written (a closed pipe) must not end in a traceback at interpreter shutdown.
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except (OSError, ValueError):
-            sys.exit(code or 1)
+            code = code or 1
+            # What could not be written (the reader of a pipe has gone) is still in the buffer, and the interpreter would try once more
+            # and complain: it goes nowhere.
+            with contextlib.suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     sys.exit(code)
 
 
