@@ -135,6 +135,8 @@ def held(how: How) -> list[Row]:
     seconds = how.of(60, 600)
     for kind in ("email", "sms"):
         with sending_world(kind) as world:
+            # The calendar moves at each drain, and the e-mails of the one before it come to their end: that work is part of both sides.
+            drain(world, kind, 20_000, how)
             alone = drain(world, kind, 20_000, how)
             beside: list[Drained] = []
             with OpenTransaction(world.dsn) as transaction:
