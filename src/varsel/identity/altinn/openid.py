@@ -149,19 +149,7 @@ class AltinnOpenIdRoutes:
             except ValueError:
                 raise OpenIdError("invalid_request", "The form cannot be read.") from None
             client = await self._authentication.client(request, form)
-            match one(form, "grant_type"):
-                case "authorization_code":
-                    tokens = await self._provider.redeem(
-                        client, one(form, "code"), one(form, "redirect_uri"), one(form, "code_verifier")
-                    )
-                case "refresh_token":
-                    tokens = await self._provider.refresh(client, one(form, "refresh_token"))
-                case None:
-                    raise OpenIdError("invalid_request", "grant_type is missing.")
-                case _:
-                    raise OpenIdError(
-                        "unsupported_grant_type", "Only authorization_code and refresh_token are served."
-                    )
+            tokens = await self._provider.grant(client, form)
         except OpenIdError as error:
             refusal = {"error": error.error, "error_description": error.text}
             return http.json(msgspec.json.encode(refusal), error.status)

@@ -7,7 +7,7 @@ that could belong to somebody.
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hmac import compare_digest
@@ -20,7 +20,7 @@ import msgspec
 from varsel.identity.audit import AuditLog, Event
 from varsel.identity.encoding import b64url, sha256
 from varsel.identity.idporten.errors import OpenIdError, UntrustedRequest
-from varsel.identity.idporten.rules import PersonClient, Request, verifier_fits, with_query
+from varsel.identity.idporten.rules import PersonClient, Request, one, verifier_fits, with_query
 from varsel.identity.maskinporten.grant import party
 from varsel.identity.numbers import is_synthetic
 from varsel.identity.registry import add_person
@@ -248,6 +248,22 @@ class Provider:
         return with_query(request.redirect_uri, code=code, state=request.state, iss=self.issuer)
 
     # Tokens
+
+    async def grant(self, client: PersonClient, form: Mapping[str, Sequence[str]]) -> Tokens:
+        """What a request at a token endpoint asks for; OpenIdError where it asks for anything else."""
+        match one(form, "grant_type"):
+            case "authorization_code":
+                return await self.redeem(
+                    client, one(form, "code"), one(form, "redirect_uri"), one(form, "code_verifier")
+                )
+            case "refresh_token":
+                return await self.refresh(client, one(form, "refresh_token"))
+            case None:
+                raise OpenIdError("invalid_request", "grant_type is missing.")
+            case _:
+                raise OpenIdError(
+                    "unsupported_grant_type", "Only authorization_code and refresh_token are served."
+                )
 
     async def redeem(
         self, client: PersonClient, code: str | None, redirect_uri: str | None, verifier: str | None

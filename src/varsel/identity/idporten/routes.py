@@ -253,19 +253,7 @@ class IdportenRoutes:
     async def token(self, request: Request) -> Response:
         form = await _form(request)
         client = await self._authentication.client(request, form)
-        match one(form, "grant_type"):
-            case "authorization_code":
-                tokens = await self._provider.redeem(
-                    client, one(form, "code"), one(form, "redirect_uri"), one(form, "code_verifier")
-                )
-            case "refresh_token":
-                tokens = await self._provider.refresh(client, one(form, "refresh_token"))
-            case None:
-                raise OpenIdError("invalid_request", "grant_type is missing.")
-            case _:
-                raise OpenIdError(
-                    "unsupported_grant_type", "Only authorization_code and refresh_token are served."
-                )
+        tokens = await self._provider.grant(client, form)
         return http.json(msgspec.json.encode(tokens.body()))
 
     async def tokeninfo(self, request: Request) -> Response:
