@@ -82,7 +82,7 @@ lock: dev ## Resolve the requirements anew
 	@command -v uv >/dev/null || $(PY) -m pip install --quiet uv
 	@for pair in server:build dev:dev; do \
 	    PATH="$(CURDIR)/$(VENV)/bin:$$PATH" uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-	        --no-emit-index-url --no-emit-find-links --no-annotate --extra server --group "$${pair#*:}" pyproject.toml \
+	        --no-emit-index-url --no-emit-find-links --no-annotate --no-strip-extras --extra server --group "$${pair#*:}" pyproject.toml \
 	        -o "requirements/$${pair%:*}.txt" || exit 1; \
 	done
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -93,24 +94,35 @@ def _part(token: str, position: int) -> dict[str, Any]:
     return found
 
 
-_made_for: dict[str, int] = {}
-_generate = keys._generate
+_primes: list[int] = []
+_pairs = ((left, right) for right in count(1) for left in range(right))
 
 
-def _signing_key(issuer: str, now: datetime) -> Any:
-    """Signing keys from a small stock: finding primes would be most of the time of a test."""
-    _made_for[issuer] = (_made_for.get(issuer, -1) + 1) % 6
-    return _stocked(issuer, _made_for[issuer])
+def _cheap_pair() -> rsa.RSAPrivateKey:
+    """An RSA key never given before in this process, of a pair of primes from a small stock.
+
+    Finding primes would be most of the time of a test, and n primes make n(n-1)/2 keys.
+    """
+    left, right = next(_pairs)
+    while len(_primes) <= right:
+        made = _new_pair().private_numbers()
+        _primes.extend((made.p, made.q))
+    p, q = _primes[left], _primes[right]
+    e = 65537
+    d = pow(e, -1, (p - 1) * (q - 1))
+    numbers = rsa.RSAPrivateNumbers(
+        p=p, q=q, d=d, dmp1=d % (p - 1), dmq1=d % (q - 1), iqmp=pow(q, -1, p),
+        public_numbers=rsa.RSAPublicNumbers(e, p * q),
+    )  # fmt: skip
+    return numbers.private_key(unsafe_skip_rsa_key_validation=True)
 
 
-@cache
-def _stocked(issuer: str, number: int) -> Any:
-    return _generate(issuer, START)
+_new_pair = keys._new_pair
 
 
 def make_keys_cheaply() -> None:
-    """From now on this process takes signing keys from the stock."""
-    keys._generate = _signing_key
+    """From now on this process makes signing keys from the stock."""
+    keys._new_pair = _cheap_pair
 
 
 @dataclass

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -94,3 +97,26 @@ def test_no_file_of_requirements_names_an_index():
         assert "--index" not in text
         pinned = [line for line in text.splitlines() if "==" in line]
         assert text.count("--hash=sha256:") >= len(pinned) > 10
+
+
+def test_extras_asked_for_by_a_requirement_are_pinned_with_it():
+    """pip takes `name==1` for no pin of `name[extra]`, and refuses to install once a later release is out."""
+    pinned = {
+        (canonicalize_name(found["name"]), frozenset((found["extras"] or "").split(",")))
+        for found in re.finditer(
+            r"^(?P<name>[\w.-]+)(?:\[(?P<extras>[\w,-]+)\])?==",
+            (ROOT / "requirements/dev.txt").read_text("utf-8"),
+            re.MULTILINE,
+        )
+    }
+    asked = {
+        (canonicalize_name(asked.name), extra)
+        for installed in distributions()
+        if canonicalize_name(installed.name) in {name for name, _ in pinned}
+        for asked in map(Requirement, installed.requires or ())
+        if asked.marker is None or asked.marker.evaluate({"extra": ""})
+        for extra in asked.extras
+    }
+    assert asked
+    for name, extra in asked:
+        assert any(name == known and extra in extras for known, extras in pinned), f"{name}[{extra}]"

@@ -273,9 +273,13 @@ class _Fresh:
     certificate: bytes | None
 
 
+def _new_pair() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(public_exponent=65537, key_size=BITS)
+
+
 def _generate(issuer: str, now: datetime) -> _Fresh:
     """A new key; runs in a thread (finding primes takes up to a few hundred milliseconds)."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=BITS)
+    key = _new_pair()
     numbers = key.public_key().public_numbers()
     private = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
     members = {"n": b64url_uint(numbers.n), "e": b64url_uint(numbers.e)}
