@@ -285,6 +285,39 @@ def test_a_reader_that_goes_away_is_no_fault(varsel, here, varsel_inbox):
     assert "Exception" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("redirected", "code", "says"),
+    [
+        ("settings > /dev/full", 1, "What was to be written found no room: No space left on device.\n"),
+        ("--help > /dev/full", 1, "What was to be written found no room: No space left on device.\n"),
+        ("settings >&-", 0, ""),
+        ("settings <&- >&- 2>&-", 0, ""),
+        ("nonsense 2>&-", 2, ""),
+        ("settings | true", 0, ""),
+        ("--help | true", 0, ""),
+    ],
+)
+def test_output_that_goes_nowhere_is_no_fault(redirected, code, says):
+    command = shlex.join([sys.executable, "-m", "varsel.cli.main"])
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command} {redirected}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", says)
+
+
+def test_a_terminal_without_the_letters_gets_the_rest():
+    done = subprocess.run(
+        [sys.executable, "-m", "varsel.cli.main", "order", "email", "--help"],
+        capture_output=True,
+        check=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
+    assert b"Logg inn for ? lese." in b" ".join(done.stdout.split())
+
+
 # ---- dry runs ----
 
 
