@@ -101,7 +101,7 @@ class Caller:
     variables: bool
     sandbox: Sandbox | None
     environment: Environment | None
-    _open: list[Notifications | Maskinporten] = field(default_factory=list)
+    _open: list[Notifications | Maskinporten | Sandbox] = field(default_factory=list)
 
     def maskinporten(self, scope: str | None = None) -> Maskinporten:
         """Credentials for tokens by an integration."""
@@ -137,10 +137,13 @@ class Caller:
         return made
 
     def close(self) -> None:
-        for one in self._open:
-            one.close()
-        if self.sandbox is not None:
-            self.sandbox.stop()
+        from varsel.client.testing import Sandbox
+
+        for one in (*self._open, *([] if self.sandbox is None else [self.sandbox])):
+            if isinstance(one, Sandbox):
+                one.stop()
+            else:
+                one.close()
 
 
 def caller(where: Where | None) -> Caller:
@@ -159,9 +162,16 @@ def caller(where: Where | None) -> Caller:
     if name is None and variables:
         return Caller(None, True, None, found)
     book = profiles.Book.open()
-    profile = book.named(name) if name is not None or book.default else None
+    if name is None and found is not None:
+        profile = book.within(found)
+    else:
+        profile = book.named(name) if name is not None or book.default else None
     if profile is not None:
         there = environment_named(profile.environment)
+        if found is not None and found.maskinporten != there.maskinporten:
+            raise WrongInput(
+                f"The profile {profile.name} is for {profile.environment}, and its key is not used at {found.name}; choose another profile."
+            )
         if profile.client_id is None and found is None and there.platform.startswith("http://"):
             # A sandbox by its address: it hands out tokens itself.
             return Caller(None, False, at(there.platform), None)
@@ -207,6 +217,20 @@ def sandbox(data: Path | None) -> Sandbox:
             "There are no credentials: add a profile (varsel profile add --help), set VARSEL_SDK_CLIENT_ID and its key, "
             "or name a running sandbox with --data."
         ) from None
+
+
+def sandbox_of(who: Caller) -> Sandbox | None:
+    """The sandbox that these credentials are for: also where a profile holds an integration in it, since plain http is for sandboxes on
+    this machine. `who` closes it.
+    """
+    if who.sandbox is None:
+        there = who.environment or who.maskinporten().environment
+        if not there.platform.startswith("http://"):
+            return None
+        found = at(there.platform)
+        who._open.append(found)
+        return found
+    return who.sandbox
 
 
 def at(address: str) -> Sandbox:
