@@ -215,12 +215,13 @@ def _words(thing: Any) -> str:
 
 def environments() -> str:
     rows = "".join(
-        f"| `{name}` | `{one.notifications}` | `{one.maskinporten}` | `{one.idporten}` |\n"
+        f"| `{name}` | `{one.notifications}` | `{one.maskinporten}` | `{one.idporten}` | `{one.self_service}` "
+        f"| {f'`{one.apps}`' if one.apps else ''} |\n"
         for name, one in client.ENVIRONMENTS.items()
     )
     return (
         '`ENVIRONMENTS` by name; any other Varsel by its address: `environment="https://varsel.example.org"`.\n\n'
-        f"| name | Notifications API | Maskinporten | ID-porten |\n|---|---|---|---|\n{rows}"
+        f"| name | Notifications API | Maskinporten | ID-porten | self-service | apps |\n|---|---|---|---|---|---|\n{rows}"
     )
 
 

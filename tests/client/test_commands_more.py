@@ -263,16 +263,20 @@ def test_the_feed_is_followed_until_it_is_interrupted(here, varsel_sandbox, tmp_
         env=surroundings,
     )
     with follower, Notifications(varsel_sandbox.credentials()) as api:
-        receipt = api.order(Order(str(uuid4()), ToEmail("followed@example.org", Email("Hei", "Hei"))))
-        api.wait_until_final(receipt.shipment_id)
-        for line in follower.stdout:
-            entry = json.loads(line)
-            if entry["shipmentId"] == str(receipt.shipment_id):
-                break
-        # The next line is asked for only after this one was written, so the cursor stands before or at it.
-        assert int((tmp_path / "cursor").read_text("utf-8").split()[0]) <= entry["sequenceNumber"]
-        follower.send_signal(signal.SIGINT)
-        _, errors = follower.communicate(timeout=30)
+        try:
+            for _ in range(2):
+                receipt = api.order(Order(str(uuid4()), ToEmail("followed@example.org", Email("Hei", "Hei"))))
+                api.wait_until_final(receipt.shipment_id)
+            for line in follower.stdout:
+                entry = json.loads(line)
+                if entry["shipmentId"] == str(receipt.shipment_id):
+                    break
+            # The second line is asked for only after the first was written, so the cursor stands before this one or at it.
+            assert int((tmp_path / "cursor").read_text("utf-8").split()[0]) <= entry["sequenceNumber"]
+            follower.send_signal(signal.SIGINT)
+            _, errors = follower.communicate(timeout=30)
+        finally:
+            follower.kill()
     assert follower.returncode == 130
     assert errors == ""
 
@@ -316,6 +320,19 @@ def test_a_terminal_without_the_letters_gets_the_rest():
         env={**os.environ, "PYTHONIOENCODING": "ascii"},
     )
     assert b"Logg inn for ? lese." in b" ".join(done.stdout.split())
+
+
+# ---- composed e-mail, to its end ----
+
+
+def test_a_composed_email_with_a_file_arrives(varsel, here, varsel_sandbox, varsel_inbox, tmp_path):
+    (tmp_path / "address.txt").write_text(varsel_sandbox.file_url("brev.pdf") + "\n", "utf-8")
+    told = varsel(
+        "order", "composed", "file@example.org", "--subject", "Vedtak", "--body", "Se vedlegg.",
+        "--attach", "vedtak.pdf=@address.txt", "--wait", *here,
+    )  # fmt: skip
+    assert "Email\tfile@example.org\tEmail_Delivered" in told
+    assert varsel_inbox.expect("file@example.org").subject == "Vedtak"
 
 
 # ---- dry runs ----

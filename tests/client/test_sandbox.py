@@ -298,8 +298,10 @@ def test_a_sandbox_that_runs_is_found_by_its_directory(sandbox, tmp_path):
 def test_a_command_that_fails_says_why(sandbox):
     with pytest.raises(SandboxError):
         sandbox.command("sandbox", "clock", "advance", "nonsense")
-    with pytest.raises(SandboxError, match="gave no token"):
+    with pytest.raises(SandboxError, match=r"gave no token \(400\): There is no service owner"):
         sandbox.token(org="NOBODY-KNOWS-THIS")
+    with pytest.raises(SandboxError, match="no file"):
+        sandbox.file_url("")
 
 
 def test_magic_addresses(api):

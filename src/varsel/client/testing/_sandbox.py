@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import IO, Any, Self
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from varsel.client._environments import Environment, at
 from varsel.client._flow import Answer, Request
@@ -213,10 +213,22 @@ class Sandbox:
             return known
         answer = self.inbox._wire.exchange(Request("GET", self.url + path))
         if answer.status != 200:
-            raise SandboxError(f"No token was given ({answer.status}); is there a sandbox at {self.url}?")
+            reason = answer.text.strip() if answer.status == 400 else f"is there a sandbox at {self.url}?"
+            raise SandboxError(f"The sandbox gave no token ({answer.status}): {reason}")
         token = answer.text.strip()
         self._tokens[path] = (token, time.monotonic() + TOKEN_SECONDS)
         return token
+
+    def file_url(self, name: str) -> str:
+        """The signed address of a file, for an `Attachment`; any name gives a small file of its kind, and a few begin with what goes wrong
+        (docs/reference/magic.md).
+        """
+        answer = self.inbox._wire.exchange(
+            Request("GET", f"{self.url}/sandbox/api/files/{quote(name, safe='')}")
+        )
+        if answer.status != 200:
+            raise SandboxError(f"The sandbox has no file {name!r} ({answer.status}).")
+        return str(answer.json()["sasUrl"])
 
     def advance(self, by: timedelta | str) -> None:
         """Move its calendar forward: a duration, or words such as `7d`."""
