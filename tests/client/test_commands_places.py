@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from tests.client.test_commands import alone, here, varsel
-from varsel.client import Integration, SelfService, SigningKey
+from varsel.client import SelfService, SigningKey
 
 __all__ = ["alone", "here", "varsel"]
 
@@ -74,13 +74,6 @@ def test_self_service_by_an_integration_of_ones_own(varsel, varsel_sandbox, tmp_
     )  # fmt: skip
     assert client in varsel("integration", "list")
     assert "scopes" in varsel("integration", "create", "b", code=1)
-
-
-def test_a_sandbox_gives_administrators_of_any_organisation(varsel_sandbox):
-    with SelfService(varsel_sandbox.administrator(organisation="991825827")) as service:
-        made = service.create("digdir's", scopes=["altinn:serviceowner/notifications.create"])
-        assert isinstance(made, Integration)
-        assert made.client_orgno == "991825827"
 
 
 def test_without_the_platform_a_sandbox_elsewhere_serves(varsel, varsel_sandbox, monkeypatch):

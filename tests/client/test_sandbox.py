@@ -31,6 +31,7 @@ from varsel.client import (
     Order,
     RecipientUnreachable,
     Reminder,
+    SelfService,
     SendingTime,
     Sms,
     SmsOnly,
@@ -302,6 +303,12 @@ def test_a_command_that_fails_says_why(sandbox):
         sandbox.token(org="NOBODY-KNOWS-THIS")
     with pytest.raises(SandboxError, match="no file"):
         sandbox.file_url("")
+
+
+def test_a_sandbox_gives_administrators_of_any_organisation(sandbox):
+    with SelfService(sandbox.administrator(organisation="991825827")) as service:
+        made = service.create("digdir's", scopes=["altinn:serviceowner/notifications.create"])
+        assert made.client_orgno == "991825827"
 
 
 def test_magic_addresses(api):
