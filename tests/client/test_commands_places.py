@@ -85,6 +85,21 @@ def test_without_the_platform_a_sandbox_elsewhere_serves(varsel, varsel_sandbox,
     varsel("inbox", "list", *address)
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--at", "2031-03-14T08:00:00"), "--at needs a time zone, such as 2031-03-14T08:00:00+01:00"),
+        (("--remind", "0"), "--remind must be 1 or more"),
+        (("--condition", "ftp://x"), "--condition must be an absolute http or https address"),
+        (("--id", " "), "--id must not be blank"),
+        (("--from", "me"), "--from is not an e-mail address"),
+    ],
+)
+def test_what_is_wrong_is_called_as_on_the_command_line(varsel, options, said):
+    words = ("order", "email", "a@example.org", "--subject", "a", "--body", "b", *options)
+    assert varsel(*words, code=2) == f"The order is wrong: {said}.\n"
+
+
 def test_where_there_is_no_sandbox(varsel, profile):
     profile("here", "http://127.0.0.1:1")
     assert "could not be reached" in varsel("integration", "list", code=3)

@@ -153,6 +153,7 @@ def test_a_maskinporten_of_ones_own_needs_an_environment_beside_it():
         ({"ClientId": "x", "EncodedJwk": "!"}, "not base64"),
         ({"ClientId": "x", "EncodedX509": "abc"}, "EncodedX509"),
         ({"ClientId": "x", "CertificatePkcs12Path": "/nowhere/cert.p12"}, "cannot be read"),
+        ({"ClientId": "x", "CertificateStoreThumbprint": "c0ffee"}, "store of Windows"),
         ({"ClientId": "x", "EnterpriseUserName": "u"}, "no longer exist"),
     ],
 )

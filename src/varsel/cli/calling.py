@@ -59,7 +59,9 @@ def told() -> Iterator[None]:
             warnings.showwarning = warn
             yield
     except client.InvalidOrder as error:
-        raise WrongInput(f"The order is wrong: {error}.") from None
+        option = _OPTIONS.get(error.field, error.field)
+        rule = str(error).removeprefix(f"{error.field} ").replace("datetime.UTC", "2031-03-14T08:00:00+01:00")
+        raise WrongInput(f"The order is wrong: {option} {rule}.") from None
     except client.ConfigurationError as error:
         raise WrongInput(str(error)) from None
     except client.NotFinal as error:
@@ -89,6 +91,19 @@ class Where:
 _WHOLE: Final = frozenset(
     {"id", "integration", "kid", "received", "last update", "status", "state", "channel", "ends"}
 )
+
+#: Members of an order as options are called.
+_OPTIONS: Final = {
+    "idempotency_id": "--id",
+    "send_at": "--at",
+    "condition": "--condition",
+    "delay_days": "--remind",
+    "resource": "--resource",
+    "sender": "--from",
+    "sas_url": "--attach",
+    "filename": "--attach",
+    "mime_type": "--attach",
+}
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON for programs.")]
 
