@@ -17,7 +17,6 @@ import msgspec
 
 from varsel import client, pytest_plugin
 from varsel.client import _errors, testing
-from varsel.client._drive import operation, stream
 
 #: Sections of the page: title, what it is about, names.
 SECTIONS: Final[tuple[tuple[str, str, str], ...]] = (
@@ -184,9 +183,7 @@ def _members(thing: type) -> list[tuple[str, Any]]:
 
 
 def _is_told(one: Any) -> bool:
-    return isinstance(one, operation | stream | property | classmethod | staticmethod) or inspect.isfunction(
-        one
-    )
+    return isinstance(one, property | classmethod | staticmethod) or inspect.isfunction(one)
 
 
 def _member(name: str, one: Any) -> str:
@@ -194,16 +191,7 @@ def _member(name: str, one: Any) -> str:
         words = inspect.cleandoc(one.__doc__ or "")
         answer = _type(getattr(one.fget, "__annotations__", {}).get("return", ""))
         return f"- `{name}`" + (f" → `{answer}`" if answer else "") + (f": {_line(words)}" if words else "")
-    if isinstance(one, stream):
-        signature = _signature(one.flow).split(" ->")[0] + f" -> Iterator[{one.of.__name__}]"
-        return _told(name, signature, one.flow.__doc__)
-    whole = (
-        one.flow
-        if isinstance(one, operation)
-        else one.__func__
-        if isinstance(one, classmethod | staticmethod)
-        else one
-    )
+    whole = one.__func__ if isinstance(one, classmethod | staticmethod) else one
     return _told(name, _signature(whole), whole.__doc__)
 
 
@@ -227,12 +215,13 @@ def _words(thing: Any) -> str:
 
 def environments() -> str:
     rows = "".join(
-        f"| `{name}` | `{one.notifications}` | `{one.maskinporten}` | `{one.idporten}` |\n"
+        f"| `{name}` | `{one.notifications}` | `{one.maskinporten}` | `{one.idporten}` | `{one.self_service}` "
+        f"| {f'`{one.apps}`' if one.apps else ''} |\n"
         for name, one in client.ENVIRONMENTS.items()
     )
     return (
         '`ENVIRONMENTS` by name; any other Varsel by its address: `environment="https://varsel.example.org"`.\n\n'
-        f"| name | Notifications API | Maskinporten | ID-porten |\n|---|---|---|---|\n{rows}"
+        f"| name | Notifications API | Maskinporten | ID-porten | self-service | apps |\n|---|---|---|---|---|---|\n{rows}"
     )
 
 

@@ -6,11 +6,13 @@ import json
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
+import httpx2
 import pytest
 
 from tests.client.conftest import Either
 from tests.client.test_orders import EMAIL, EXAMPLES
 from varsel.client import (
+    Attachment,
     ComposedEmail,
     ConfigurationError,
     Dialog,
@@ -171,3 +173,30 @@ def test_a_composed_email_is_delivered(varsel_sandbox, varsel_inbox):
         shipment = api.wait_until_final(receipt.shipment_id, timeout=timedelta(minutes=1))
     assert (shipment.type, shipment.status) == ("Composed", "Order_Completed")
     assert varsel_inbox.expect(to).subject == EMAIL.subject
+
+
+def test_a_composed_email_with_files_is_followed_to_its_end(varsel_sandbox, varsel_inbox):
+    scope = "altinn:serviceowner/notifications.composedemail.create"
+
+    def ended(name):
+        to = f"{uuid4().hex}@example.org"
+        files = [
+            Attachment(one, "application/pdf", varsel_sandbox.file_url(one)) for one in ("vedtak.pdf", name)
+        ]
+        with Notifications(varsel_sandbox.credentials(scope=scope)) as api:
+            receipt = api.order_composed_email(ComposedEmail(str(uuid4()), to, EMAIL, files))
+        with Notifications(varsel_sandbox.credentials()) as api:
+            shipment = api.wait_until_final(receipt.shipment_id)
+            entries = [one for one in api.feed(follow=False) if one.shipment_id == receipt.shipment_id]
+        assert [one.status for one in entries] == [shipment.status]
+        return to, shipment.recipients[0].status
+
+    to, status = ended("klage på vedtak.pdf")
+    assert status == "Email_Delivered"
+    with httpx2.Client(base_url=varsel_sandbox.url, follow_redirects=True) as browser:
+        page = browser.get(f"/console/inbox/{varsel_inbox.expect(to).id}").text
+    assert "vedtak.pdf" in page
+    assert "klage på vedtak.pdf" in page
+    to, status = ended("missing-x.pdf")
+    assert status.startswith("Email_Failed")
+    varsel_inbox.expect_none(to)

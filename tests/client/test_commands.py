@@ -396,7 +396,7 @@ def test_an_integration_from_start_to_end(varsel, here, varsel_sandbox, tmp_path
     assert varsel("token", "--maskinporten").strip().count(".") == 2
     assert "service owner: testkommune" in varsel("doctor")
     assert all(one["well"] for one in json.loads(varsel("doctor", "--json")))
-    assert "Ordered" in varsel("order", "sms", "+4799999903", "--body", "a")
+    assert "Ordered" in varsel("order", "sms", "+4799999903", "--body", "a", "--anytime", "--wait")
     # The profile leads to a sandbox, whose inbox is open to whoever is on this machine.
     assert "a" in varsel("inbox", "list", "--to", "+4799999903", "--channel", "sms")
     varsel("integration", "keys", "remove", client, "second", *here)

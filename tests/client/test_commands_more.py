@@ -263,16 +263,20 @@ def test_the_feed_is_followed_until_it_is_interrupted(here, varsel_sandbox, tmp_
         env=surroundings,
     )
     with follower, Notifications(varsel_sandbox.credentials()) as api:
-        receipt = api.order(Order(str(uuid4()), ToEmail("followed@example.org", Email("Hei", "Hei"))))
-        api.wait_until_final(receipt.shipment_id)
-        for line in follower.stdout:
-            entry = json.loads(line)
-            if entry["shipmentId"] == str(receipt.shipment_id):
-                break
-        # The next line is asked for only after this one was written, so the cursor stands before or at it.
-        assert int((tmp_path / "cursor").read_text("utf-8").split()[0]) <= entry["sequenceNumber"]
-        follower.send_signal(signal.SIGINT)
-        _, errors = follower.communicate(timeout=30)
+        try:
+            for _ in range(2):
+                receipt = api.order(Order(str(uuid4()), ToEmail("followed@example.org", Email("Hei", "Hei"))))
+                api.wait_until_final(receipt.shipment_id)
+            for line in follower.stdout:
+                entry = json.loads(line)
+                if entry["shipmentId"] == str(receipt.shipment_id):
+                    break
+            # The second line is asked for only after the first was written, so the cursor stands before this one or at it.
+            assert int((tmp_path / "cursor").read_text("utf-8").split()[0]) <= entry["sequenceNumber"]
+            follower.send_signal(signal.SIGINT)
+            _, errors = follower.communicate(timeout=30)
+        finally:
+            follower.kill()
     assert follower.returncode == 130
     assert errors == ""
 
@@ -283,6 +287,52 @@ def test_a_reader_that_goes_away_is_no_fault(varsel, here, varsel_inbox):
     done = subprocess.run(["bash", "-c", f"{command} | true"], capture_output=True, text=True, check=True)
     assert "Traceback" not in done.stderr
     assert "Exception" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("redirected", "code", "says"),
+    [
+        ("settings > /dev/full", 1, "What was to be written found no room: No space left on device.\n"),
+        ("--help > /dev/full", 1, "What was to be written found no room: No space left on device.\n"),
+        ("settings >&-", 0, ""),
+        ("settings <&- >&- 2>&-", 0, ""),
+        ("nonsense 2>&-", 2, ""),
+        ("settings | true", 0, ""),
+        ("--help | true", 0, ""),
+    ],
+)
+def test_output_that_goes_nowhere_is_no_fault(redirected, code, says):
+    command = shlex.join([sys.executable, "-m", "varsel.cli.main"])
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command} {redirected}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", says)
+
+
+def test_a_terminal_without_the_letters_gets_the_rest():
+    done = subprocess.run(
+        [sys.executable, "-m", "varsel.cli.main", "order", "email", "--help"],
+        capture_output=True,
+        check=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
+    assert b"Logg inn for ? lese." in b" ".join(done.stdout.split())
+
+
+# ---- composed e-mail, to its end ----
+
+
+def test_a_composed_email_with_a_file_arrives(varsel, here, varsel_sandbox, varsel_inbox, tmp_path):
+    (tmp_path / "address.txt").write_text(varsel_sandbox.file_url("brev.pdf") + "\n", "utf-8")
+    told = varsel(
+        "order", "composed", "file@example.org", "--subject", "Vedtak", "--body", "Se vedlegg.",
+        "--attach", "vedtak.pdf=@address.txt", "--wait", *here,
+    )  # fmt: skip
+    assert "Email\tfile@example.org\tEmail_Delivered" in told
+    assert varsel_inbox.expect("file@example.org").subject == "Vedtak"
 
 
 # ---- dry runs ----

@@ -84,6 +84,9 @@ class Reader:
             if line.startswith("cat "):  # a file that the reader is shown, and has
                 (self.directory / line.split()[1]).write_text(expected, "utf-8")
                 continue
+            if line.startswith("curl "):
+                self.run(["bash", "-c", f"set -o pipefail; {self.here(line)}"])
+                continue
             words = shlex.split(self.here(line))
             assert words[0] == "varsel"
             output = command(words[1:])

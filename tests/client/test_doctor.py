@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import httpx2
+
 from tests.client.test_maskinporten import Behind
-from varsel.client import Http, Maskinporten, SignerCallback, diagnose
+from varsel.client import Http, Maskinporten, SignerCallback, _doctor, diagnose
 
 
 def steps(findings):
@@ -51,6 +53,24 @@ def test_a_clock_that_is_off(memory):
         http=Http(transport=memory, clock=Behind(memory.clock, 60)), repair_clock=False
     )
     assert list(steps(diagnose(source)))[-1] == "clock"
+
+
+def test_a_clock_that_is_off_is_seen_by_the_date_of_the_answer(memory, monkeypatch):
+    memory.clock.set_wall(1784102400)
+    source = memory.maskinporten(http=Http(transport=memory, clock=Behind(memory.clock, 8)))
+    assert source.clock_difference is None
+    assert steps(diagnose(source))["clock"].words == "right"
+    assert (source.clock_offset, source.clock_difference) == (0.0, 8.0)
+    # An issuer that overlooks more than this machine should rely on.
+    monkeypatch.setattr(_doctor, "TOLERANCE", 5.0)
+    assert steps(diagnose(source))["clock"].words == "This machine is 8 s behind; set it right."
+
+
+def test_nothing_is_said_of_the_clock_when_nobody_answers(memory, key):
+    memory.fail("/token", error=httpx2.ConnectError("refused"), times=9)
+    found = steps(diagnose(memory.maskinporten()))
+    assert "clock" not in found
+    assert "could not be reached" in found["scope altinn:serviceowner/notifications.create"].words
 
 
 def test_nobody_knows_the_organisation(memory, key):

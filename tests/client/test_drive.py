@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import multiprocessing
+import pydoc
 import socket
 import threading
 import time
+from unittest.mock import create_autospec
 
 import httpx2
 import pytest
 
-from varsel.client import ConfigurationError, Http, TimedOut, TransportError, UnexpectedAnswer
+from varsel.client import (
+    AsyncNotifications,
+    ConfigurationError,
+    Http,
+    Notifications,
+    TimedOut,
+    TransportError,
+    UnexpectedAnswer,
+)
 from varsel.client import _drive as drive
 from varsel.client import _flights as flights
 from varsel.client import _http as wires
@@ -240,14 +251,18 @@ def twice(log):
         log.append("end")
 
 
-class Both(Blocking):
+class Text:
     @operation
     def twice(self, log):
         return twice(log)
 
 
-class BothAsync(Awaiting):
-    twice = Both.__dict__["twice"]
+class Both(Text, Blocking):
+    pass
+
+
+class BothAsync(Text, Awaiting):
+    pass
 
 
 async def test_one_operation_for_both_kinds():
@@ -257,6 +272,45 @@ async def test_one_operation_for_both_kinds():
     async with BothAsync(http) as awaiting:
         assert await awaiting.twice([]) == (204, 7)
     assert Both.twice.__name__ == "twice"
+
+
+def test_editors_and_help_see_an_ordinary_method():
+    assert (
+        str(inspect.signature(Notifications.shipment))
+        == "(self, shipment_id: 'UUID | str') -> 'answers.Shipment'"
+    )
+    assert inspect.iscoroutinefunction(AsyncNotifications.shipment)
+    assert not inspect.iscoroutinefunction(Notifications.shipment)
+    assert str(inspect.signature(AsyncNotifications.feed)).endswith("-> 'AsyncIterator[FeedEntry]'")
+    assert Notifications.feed.__name__ == "feed"
+    assert "shipment(self, shipment_id: 'UUID | str')" in pydoc.plain(pydoc.render_doc(Notifications))
+    api = Notifications("a.b.c", environment="tt02")
+    assert str(inspect.signature(api.shipment)) == "(shipment_id: 'UUID | str') -> 'answers.Shipment'"
+    assert inspect.ismethod(api.feed)
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'shipment_id'"):
+        api.shipment()
+
+
+async def test_a_client_can_be_stood_in_for():
+    api = create_autospec(Notifications, instance=True)
+    api.shipment("a")
+    api.shipment.assert_called_once_with("a")
+    with pytest.raises(TypeError):
+        api.shipment()
+    other = create_autospec(AsyncNotifications, instance=True)
+    await other.shipment("a")
+    other.shipment.assert_awaited_once_with("a")
+
+
+@both
+@pytest.mark.parametrize("value", ["nøkkel-4711", "nokkel\r\nx: y-4711", "nokkel\0-4711", None])
+async def test_what_no_header_can_hold_is_refused_without_showing_it(how, value):
+    http = Http(transport=httpx2.MockTransport(lambda _: httpx2.Response(200)))
+    request = Request("GET", "https://varsel.example.org", {"X-API-Key": value})
+    with pytest.raises(ConfigurationError, match="X-API-Key") as caught:
+        await exchange(how, request, http)
+    assert "4711" not in repr(caught.value)
+    assert caught.value.__context__ is None
 
 
 async def test_an_interrupted_operation_cleans_up():

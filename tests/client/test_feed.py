@@ -172,9 +172,16 @@ def test_a_file_that_is_no_cursor_is_not_overwritten(tmp_path):
     assert FileCursor(tmp_path / "new").load() == 0
 
 
+def test_a_cursor_without_a_directory_is_said_before_the_first_entry(memory, tmp_path):
+    with Notifications(memory.credentials(), http=memory.http) as api:
+        with pytest.raises(ConfigurationError, match="There is no directory"):
+            next(api.feed(tmp_path / "none" / "cursor"))
+    assert memory.requests == []
+
+
 def test_a_cursor_that_cannot_be_written_leaves_nothing_behind(tmp_path, monkeypatch):
     path = tmp_path / "cursor"
     path.mkdir()
-    with pytest.raises(OSError):
+    with pytest.raises(ConfigurationError, match="cannot be written"):
         FileCursor(path).save(7)
     assert list(tmp_path.iterdir()) == [path]

@@ -550,7 +550,6 @@ async def test_one_key_for_both_kinds_of_context(kind, memory):
 def test_help_is_kept():
     assert "Order a notification" in Notifications.order.__doc__
     assert Notifications.order.__name__ == "order"
-    assert Notifications.feed.of.__name__ == "FeedEntry"
 
 
 def test_impossible_options_are_refused(tmp_path):

@@ -6,6 +6,7 @@ import json
 import re
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -292,6 +293,37 @@ WRONG = {
     "channel without sms": lambda: ClassicOrder(channel="SmsPreferred", recipients=[ClassicRecipient(email="a@example.org")], email=EmailTemplate("a", "b")),
     "classic condition on this machine": lambda: ClassicSmsOrder(recipients=[ClassicRecipient(mobile="+4799999999")], body="a", condition="http://localhost/x"),
     "classic action alone": lambda: ClassicSmsOrder(recipients=[ClassicRecipient(mobile="+4799999999")], body="a", resource_action="read"),
+    "no recipient": lambda: Order("a", "kari@example.org"),
+    "another order as recipient": lambda: Order("a", InstantSms("a", "+4799999999", SMS)),
+    "an SMS by e-mail": lambda: ToEmail("a@example.org", SMS),
+    "an e-mail by SMS": lambda: ToPhone("+4799999999", EMAIL),
+    "text without a channel": lambda: ToPerson("12839010182", SMS),
+    "channel name for a channel": lambda: ToOrganization("312345609", "Sms"),
+    "an identity without a channel": lambda: ToIdentity("urn:altinn:username:kari", None),
+    "e-mail alone, but an SMS": lambda: EmailOnly(SMS),
+    "SMS alone, but an e-mail": lambda: SmsOnly(EMAIL),
+    "both the wrong way round": lambda: EmailPreferred(SMS, EMAIL),
+    "both, one twice": lambda: EmailAndSms(EMAIL, EMAIL),
+    "one reminder without its list": lambda: Order("a", TO, reminders=Reminder(to=TO, delay_days=1)),
+    "reminder of another kind": lambda: Order("a", TO, reminders=[7]),
+    "reminder to an address alone": lambda: Reminder(to="kari@example.org", delay_days=1),
+    "days as a text": lambda: Reminder(to=TO, delay_days="7"),
+    "days as a truth": lambda: Reminder(to=TO, delay_days=True),
+    "dialog as a text": lambda: Order("a", TO, dialog="019c9e2e-8d4e-7cc2-b1a5-2f1f0f8d6c3a"),
+    "time as a text": lambda: Order("a", TO, send_at="2031-03-14T08:00:00Z"),
+    "content type that is none": lambda: Email("a", "b", "text/html"),
+    "sending time that is none": lambda: Sms("a", sending_time="Night"),
+    "daytime e-mail as a text": lambda: Email("a", "b", sending_time="Daytime"),
+    "instant SMS with an e-mail": lambda: InstantSms("a", "+4799999999", EMAIL),
+    "instant e-mail with an SMS": lambda: InstantEmail("a", "a@example.org", SMS),
+    "composed SMS": lambda: ComposedEmail("a", "a@example.org", SMS),
+    "attachment as an address": lambda: ComposedEmail("a", "a@example.org", EMAIL, [SAS]),
+    "classic recipient as a text": lambda: ClassicSmsOrder(recipients=["+4799999999"], body="a"),
+    "classic recipients as a text": lambda: ClassicSmsOrder(recipients="+4799999999", body="a"),
+    "classic channel that is none": lambda: ClassicOrder(channel="Fax", recipients=[ClassicRecipient(mobile="+4799999999")], sms=SmsTemplate("b")),
+    "classic template of another kind": lambda: ClassicOrder(channel="Sms", recipients=[ClassicRecipient(mobile="+4799999999")], sms=SMS),
+    "classic content type that is none": lambda: ClassicEmailOrder(recipients=[ClassicRecipient(email="a@example.org")], subject="a", body="b", content_type="html"),
+    "template content type that is none": lambda: EmailTemplate("a", "b", "html"),
     "blank template": lambda: EmailTemplate("a", ""),
     "blank sms template": lambda: SmsTemplate(" "),
 }  # fmt: skip
@@ -305,6 +337,25 @@ def test_a_wrong_order_cannot_be_written(what):
     assert isinstance(caught.value, ValueError)
     for secret in ("12839010182", "99999999", "example.org", "sig="):
         assert secret not in str(caught.value)
+
+
+def test_what_is_wrong_is_said_in_the_names_of_the_classes():
+    with pytest.raises(InvalidOrder, match=r"^to must be ToEmail or ToPhone or .* or ToIdentity, not str$"):
+        Order("a", "kari@example.org")
+    with pytest.raises(InvalidOrder, match=r"^dialog must be Dialog or None, not str$"):
+        Order("a", TO, dialog="x")
+    with pytest.raises(InvalidOrder, match=r"^reminders must be a list of Reminder$"):
+        Order("a", TO, reminders=TO)
+
+
+def test_values_of_enumerations_may_be_texts():
+    assert Email("a", "b", "Html").wire()["contentType"] == "Html"
+    assert Sms("a", sending_time="Anytime").wire()["sendingTimePolicy"] == "Anytime"
+
+
+def test_a_dialog_by_uuid():
+    some = UUID("019c9e2e-8d4e-7cc2-b1a5-2f1f0f8d6c3a")
+    assert Dialog(some).wire() == Dialog(str(some)).wire() == {"dialogId": str(some)}
 
 
 @pytest.mark.parametrize(

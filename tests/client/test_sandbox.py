@@ -31,6 +31,7 @@ from varsel.client import (
     Order,
     RecipientUnreachable,
     Reminder,
+    SelfService,
     SendingTime,
     Sms,
     SmsOnly,
@@ -298,8 +299,16 @@ def test_a_sandbox_that_runs_is_found_by_its_directory(sandbox, tmp_path):
 def test_a_command_that_fails_says_why(sandbox):
     with pytest.raises(SandboxError):
         sandbox.command("sandbox", "clock", "advance", "nonsense")
-    with pytest.raises(SandboxError, match="gave no token"):
+    with pytest.raises(SandboxError, match=r"gave no token \(400\): There is no service owner"):
         sandbox.token(org="NOBODY-KNOWS-THIS")
+    with pytest.raises(SandboxError, match="no file"):
+        sandbox.file_url("")
+
+
+def test_a_sandbox_gives_administrators_of_any_organisation(sandbox):
+    with SelfService(sandbox.administrator(organisation="991825827")) as service:
+        made = service.create("digdir's", scopes=["altinn:serviceowner/notifications.create"])
+        assert made.client_orgno == "991825827"
 
 
 def test_magic_addresses(api):

@@ -58,6 +58,19 @@ def test_the_table_of_environments(name, platform, maskinporten, idporten, self_
 def test_one_of_them_is_production():
     assert [name for name, one in ENVIRONMENTS.items() if one.production] == ["production"]
     assert ENVIRONMENTS["tt02"].delegation_source == "https://tt02.altinn.no/"
+    assert ENVIRONMENTS["at22"].apps_of("ttd") == "https://ttd.apps.at22.altinn.cloud"
+    assert ENVIRONMENTS["yt01"].apps_of("ttd") == "https://ttd.apps.yt01.altinn.cloud"
+    assert ENVIRONMENTS["tt02"].apps_of("ttd") == "https://ttd.apps.tt02.altinn.no"
+    assert ENVIRONMENTS["production"].apps_of("skd") == "https://skd.apps.altinn.no"
+    assert ENVIRONMENTS["at22"].organisations == "https://altinncdn.no/orgs/altinn-orgs.json"
+    assert (
+        environment("https://varsel.example.org").organisations
+        == "https://varsel.example.org/orgs/altinn-orgs.json"
+    )
+    with pytest.raises(ConfigurationError, match="no Altinn apps"):
+        environment("https://varsel.example.org").apps_of("ttd")
+    with pytest.raises(ConfigurationError, match="service owner code"):
+        ENVIRONMENTS["tt02"].apps_of("evil.example.org/")
     assert environment("local").platform == "http://127.0.0.1:5090"
 
 
@@ -140,6 +153,7 @@ def test_a_maskinporten_of_ones_own_needs_an_environment_beside_it():
         ({"ClientId": "x", "EncodedJwk": "!"}, "not base64"),
         ({"ClientId": "x", "EncodedX509": "abc"}, "EncodedX509"),
         ({"ClientId": "x", "CertificatePkcs12Path": "/nowhere/cert.p12"}, "cannot be read"),
+        ({"ClientId": "x", "CertificateStoreThumbprint": "c0ffee"}, "store of Windows"),
         ({"ClientId": "x", "EnterpriseUserName": "u"}, "no longer exist"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from typing import Any
 
 import pytest
 
@@ -170,6 +171,23 @@ async def test_metadata_and_keys_of_the_altinn_issuer(world: World) -> None:
     assert metadata["issuer"] == BASE + "/authentication/api/v1/openid/"
     keys = (await world.http.get(metadata["jwks_uri"].removeprefix(BASE))).json()["keys"]
     assert len(keys) == 1 and "alg" not in keys[0] and keys[0]["x5c"] and "=" not in keys[0]["n"]
+
+
+async def test_dev_token_of_maskinporten_for_self_service(world: World) -> None:
+    async def given(**params: str) -> Any:
+        return await world.http.get("/dev/tokens/GetMaskinportenToken", params=params)
+
+    answer = await given(orgNo="312718286", scopes="idporten:dcr.read", supplierOrgNo="991825827")
+    claims = payload_of(answer.text)
+    assert claims["iss"] == BASE + "/maskinporten/"
+    assert claims["consumer"]["ID"] == "0192:312718286" and claims["supplier"]["ID"] == "0192:991825827"
+    assert claims["exp"] - claims["iat"] == 120 and claims["scope"] == "idporten:dcr.read"
+    bearer = {"Authorization": f"Bearer {answer.text}"}
+    assert (await world.http.get("/selfservice/api/v1/clients", headers=bearer)).status_code == 200
+    ended = {"Authorization": f"Bearer {(await given(scopes='idporten:dcr.read', ttl='-60')).text}"}
+    assert (await world.http.get("/selfservice/api/v1/clients", headers=ended)).status_code == 401
+    assert (await given(orgNo="31271828")).status_code == 400
+    assert (await given(ttl="soon")).status_code == 400
 
 
 async def test_dev_token_endpoint(world: World) -> None:

@@ -249,6 +249,7 @@ async def test_050_test_switch(world: RunningWorld) -> None:
         .endswith("MP-100")
     )
     assert (await production.http.get("/dev/tokens/GetEnterpriseToken")).status_code == 404
+    assert (await production.http.get("/dev/tokens/GetMaskinportenToken")).status_code == 404
     await close_running(production)
 
 

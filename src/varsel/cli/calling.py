@@ -59,7 +59,9 @@ def told() -> Iterator[None]:
             warnings.showwarning = warn
             yield
     except client.InvalidOrder as error:
-        raise WrongInput(f"The order is wrong: {error}.") from None
+        option = _OPTIONS.get(error.field, error.field)
+        rule = str(error).removeprefix(f"{error.field} ").replace("datetime.UTC", "2031-03-14T08:00:00+01:00")
+        raise WrongInput(f"The order is wrong: {option} {rule}.") from None
     except client.ConfigurationError as error:
         raise WrongInput(str(error)) from None
     except client.NotFinal as error:
@@ -90,6 +92,19 @@ _WHOLE: Final = frozenset(
     {"id", "integration", "kid", "received", "last update", "status", "state", "channel", "ends"}
 )
 
+#: Members of an order as options are called.
+_OPTIONS: Final = {
+    "idempotency_id": "--id",
+    "send_at": "--at",
+    "condition": "--condition",
+    "delay_days": "--remind",
+    "resource": "--resource",
+    "sender": "--from",
+    "sas_url": "--attach",
+    "filename": "--attach",
+    "mime_type": "--attach",
+}
+
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON for programs.")]
 
 
@@ -101,7 +116,7 @@ class Caller:
     variables: bool
     sandbox: Sandbox | None
     environment: Environment | None
-    _open: list[Notifications | Maskinporten] = field(default_factory=list)
+    _open: list[Notifications | Maskinporten | Sandbox] = field(default_factory=list)
 
     def maskinporten(self, scope: str | None = None) -> Maskinporten:
         """Credentials for tokens by an integration."""
@@ -137,10 +152,13 @@ class Caller:
         return made
 
     def close(self) -> None:
-        for one in self._open:
-            one.close()
-        if self.sandbox is not None:
-            self.sandbox.stop()
+        from varsel.client.testing import Sandbox
+
+        for one in (*self._open, *([] if self.sandbox is None else [self.sandbox])):
+            if isinstance(one, Sandbox):
+                one.stop()
+            else:
+                one.close()
 
 
 def caller(where: Where | None) -> Caller:
@@ -159,9 +177,16 @@ def caller(where: Where | None) -> Caller:
     if name is None and variables:
         return Caller(None, True, None, found)
     book = profiles.Book.open()
-    profile = book.named(name) if name is not None or book.default else None
+    if name is None and found is not None:
+        profile = book.within(found)
+    else:
+        profile = book.named(name) if name is not None or book.default else None
     if profile is not None:
         there = environment_named(profile.environment)
+        if found is not None and found.maskinporten != there.maskinporten:
+            raise WrongInput(
+                f"The profile {profile.name} is for {profile.environment}, and its key is not used at {found.name}; choose another profile."
+            )
         if profile.client_id is None and found is None and there.platform.startswith("http://"):
             # A sandbox by its address: it hands out tokens itself.
             return Caller(None, False, at(there.platform), None)
@@ -207,6 +232,20 @@ def sandbox(data: Path | None) -> Sandbox:
             "There are no credentials: add a profile (varsel profile add --help), set VARSEL_SDK_CLIENT_ID and its key, "
             "or name a running sandbox with --data."
         ) from None
+
+
+def sandbox_of(who: Caller) -> Sandbox | None:
+    """The sandbox that these credentials are for: also where a profile holds an integration in it, since plain http is for sandboxes on
+    this machine. `who` closes it.
+    """
+    if who.sandbox is None:
+        there = who.environment or who.maskinporten().environment
+        if not there.platform.startswith("http://"):
+            return None
+        found = at(there.platform)
+        who._open.append(found)
+        return found
+    return who.sandbox
 
 
 def at(address: str) -> Sandbox:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from varsel.cli.calling import Json, Refused, Where, WrongInput, at, caller, print_json, table, told
+from varsel.cli.calling import Json, Refused, Where, WrongInput, caller, print_json, sandbox_of, table, told
 from varsel.cli.terminal import complain, say
 
 if TYPE_CHECKING:
@@ -87,16 +87,12 @@ def opened(*, data: Data = None, env: Env = None, json: Json = False) -> None:
 @contextlib.contextmanager
 def _sandbox(data: Path | None, env: str | None) -> Iterator[Sandbox]:
     who = caller(Where(data=data, env=env))
-    found = who.sandbox
-    if found is None and who.environment is not None and who.environment.platform.startswith("http://"):
-        # A profile with an integration in a sandbox: plain http is for this machine alone.
-        found = at(who.environment.platform)
-    if found is None:
-        raise WrongInput("An inbox is in sandboxes only; name one with --data or --env.")
     try:
+        found = sandbox_of(who)
+        if found is None:
+            raise WrongInput("An inbox is in sandboxes only; name one with --data or --env.")
         yield found
     finally:
-        found.stop()
         who.close()
 
 

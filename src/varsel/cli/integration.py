@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from varsel.cli.administrator import administrator
-from varsel.cli.calling import Json, Where, caller, print_json, table, told
+from varsel.cli.calling import Caller, Json, Where, caller, print_json, sandbox_of, table, told
 from varsel.cli.profiles import CREATE
 from varsel.cli.terminal import say
 
 if TYPE_CHECKING:
-    from varsel.client import KeySet, SelfService
+    from varsel.client import ForwardedToken, KeySet, Maskinporten, SelfService
 
 Id = Annotated[str, Parameter(help="Identifier of the integration.")]
 
@@ -28,13 +27,24 @@ def service_of(where: Where | None) -> Iterator[SelfService]:
 
     with told():
         who = caller(where)
-        source = administrator(who.sandbox) if who.sandbox else who.maskinporten(SelfService.SCOPES)
         try:
-            with SelfService(source) as service:
+            with SelfService(_administrator(who)) as service:
                 yield service
         finally:
-            source.close()
             who.close()
+
+
+def _administrator(who: Caller) -> Maskinporten | ForwardedToken:
+    """The integration of the profile where it has scopes of self-service; in a sandbox, where nobody keeps one for that, its own."""
+    from varsel.client import SelfService
+
+    if who.sandbox is not None:
+        return who.sandbox.administrator()
+    own = [one for one in who.maskinporten().scope.split() if one.startswith("idporten:dcr.")]
+    there = None if own else sandbox_of(who)
+    return (
+        there.administrator() if there is not None else who.maskinporten(" ".join(own) or SelfService.SCOPES)
+    )
 
 
 def listed(

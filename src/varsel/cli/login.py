@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from varsel.cli.calling import Json, Where, WrongInput, caller, place, print_json, told
+from varsel.cli.calling import Json, Where, WrongInput, caller, place, print_json, sandbox_of, told
 from varsel.cli.terminal import complain, say
 
 if TYPE_CHECKING:
@@ -86,16 +86,12 @@ def _client(client_id: str | None, where: Where | None) -> tuple[str, Environmen
     where = where or Where()
     if client_id is not None:
         return client_id, place(where)
-    if where.env is None or where.data is not None:
+    with contextlib.suppress(WrongInput):
+        who = caller(where)
         try:
-            who = caller(replace(where, env=None))
-        except WrongInput:
-            if where != Where():
-                raise
-        else:
-            try:
-                if who.sandbox is not None and (who.sandbox.data / "varsel.json").is_file():
-                    return login_client(who.sandbox), who.sandbox.environment
-            finally:
-                who.close()
+            found = sandbox_of(who)
+            if found is not None:
+                return login_client(found), found.environment
+        finally:
+            who.close()
     raise WrongInput("Say which client logs in: --client-id, or VARSEL_SDK_LOGIN_CLIENT_ID.")

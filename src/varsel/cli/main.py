@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import io
 import os
 import sys
 import traceback
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from varsel import __version__
 from varsel.cli.commands import COMMANDS, EXIT_CODES, GROUPS
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 INTRODUCTION = """Notifications for public bodies: order e-mail and SMS over the Altinn Notifications API.
 
 `varsel demo` shows it at work; `varsel up --sandbox` starts a world to try it in."""
+
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 EPILOGUE = "Settings: varsel settings. --debug shows where a fault lies."
 
@@ -55,6 +59,7 @@ def build() -> App:
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one command and end the process with one of EXIT_CODES."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    _mend_streams()
     debug = "--debug" in words
     code = run([word for word in words if word != "--debug"], debug=debug)
     if code not in EXIT_CODES:  # pragma: no cover - a child's own code, passed on
@@ -62,8 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except (OSError, ValueError):
-            code = code or 1
+        except (OSError, ValueError) as error:
+            if not isinstance(error, BrokenPipeError):
+                code = code or 1
             # What could not be written (the reader of a pipe has gone) is still in the buffer, and the interpreter would try once more
             # and complain: it goes nowhere.
             with contextlib.suppress(OSError, ValueError):
@@ -97,7 +103,15 @@ def run(words: list[str], *, debug: bool = False) -> int:
         return 130
     except BrokenPipeError:
         return 0
+    except SystemExit as error:
+        # So ends the console that draws tables and help when the reader of its pipe has gone.
+        if error.code != 1:
+            raise
+        return 0
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            complain(f"What was to be written found no room: {error.strerror}.")
+            return 1
         # The text of an unexpected error may hold anything, addresses and tokens too: only its kind and place are shown.
         complain(
             f"Something went wrong inside Varsel ({type(error).__name__}); --debug shows where, a report is welcome."
@@ -110,6 +124,22 @@ def run(words: list[str], *, debug: bool = False) -> int:
                 complain(f"  {frame.filename}:{frame.lineno} {frame.name}")
         return 70
     return result if isinstance(result, int) else 0
+
+
+def _mend_streams() -> None:
+    """A stream that was closed before the start (`>&-`) is None, and what is opened next would get its number; and no letter that the
+    terminal cannot show may end a command.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        stream = getattr(sys, name)
+        if stream is None:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            if nowhere != number:
+                os.dup2(nowhere, number)
+                os.close(nowhere)
+            setattr(sys, name, open(number, "r" if name == "stdin" else "w", encoding="utf-8"))  # noqa: PTH123, SIM115 - a number, for good
+        elif name != "stdin" and isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _one_line(error: Exception) -> str:

@@ -41,13 +41,13 @@ def commands_page() -> str:
     commands = "".join(
         f"## varsel {each.words}\n\n{each.sentence}\n\n```console\n"
         + "".join(f"$ {example}\n" for example in each.examples)
-        + "```\n\n"
+        + f"```\n\n{_options(each.words)}"
         for each in COMMANDS
     )
     codes = "".join(f"| {code} | {meaning} |\n" for code, meaning in EXIT_CODES.items())
     return f"""# Commands
 
-`varsel COMMAND --help` tells the options of a command. Results go to standard output, progress and refusals to standard error: a
+`varsel COMMAND --help` tells the same as this page. Results go to standard output, progress and refusals to standard error: a
 refusal is one sentence. `--debug` with any command shows where a fault inside Varsel lies, without values.
 
 | group | |
@@ -58,6 +58,26 @@ refusal is one sentence. `--debug` with any command shows where a fault inside V
 | code | meaning |
 |---|---|
 {codes}"""
+
+
+def _options(words: str) -> str:
+    """What a command takes, read from its own parser; what must be given is marked."""
+    from varsel.cli.main import build
+
+    app = build()
+    for word in words.split():
+        app = app[word]
+    rows = ""
+    for one in app.assemble_argument_collection():
+        if not one.show:
+            continue
+        names = ", ".join(f"`{name}`" for name in dict.fromkeys(one.names))
+        choices = ", ".join(f"`{choice}`" for choice in one.get_choices(force=True) or ())
+        default = one.field_info.default
+        told = isinstance(default, str | int | float) and not isinstance(default, bool) and default != ""
+        ends = f" Default: `{default}`." if told else " Must be given." if one.required else ""
+        rows += f"| {names} | {_cell(one.parameter.help or '')}{f' One of {choices}.' if choices else ''}{ends} |\n"
+    return f"| takes | |\n|---|---|\n{rows}\n" if rows else ""
 
 
 def metrics_page() -> str:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from varsel.cli.administrator import administrator
-from varsel.cli.calling import Refused, WrongInput
-from varsel.cli.profiles import config_directory, write_private
+from varsel.cli.calling import Refused
+from varsel.cli.profiles import config_directory
 
 if TYPE_CHECKING:
     from varsel.client import Environment
@@ -19,7 +17,8 @@ if TYPE_CHECKING:
 
 #: What a login asks for when nothing else is said.
 SCOPE: Final = "altinn:instances.read"
-FILE: Final = "login.json"
+#: Name of the client that a sandbox gets for logins from here.
+CLIENT: Final = "Login from the terminal"
 
 
 def token_file(environment: Environment) -> Path:
@@ -46,32 +45,23 @@ def kept_token(environment: Environment) -> str:
 
 
 def login_client(sandbox: Sandbox) -> str:
-    """The identifier of a client at the sandbox's ID-porten that may come back to this machine; made once per data directory.
+    """The identifier of a client at the sandbox's ID-porten that may come back to this machine; made at the first login.
 
-    In a public environment somebody has one registered; in a sandbox whoever has the data directory may have it.
+    In a public environment somebody has one registered; in a sandbox everybody may.
     """
     from varsel.client import SelfService
 
-    path = sandbox.data / FILE
-    try:
-        return str(json.loads(path.read_text("utf-8"))["client_id"])
-    except FileNotFoundError:
-        pass
-    except (OSError, ValueError, KeyError, TypeError):
-        raise WrongInput(f"{path} cannot be read; remove it, and a new client is made.") from None
-    source = administrator(sandbox)
-    try:
-        with SelfService(source) as service:
-            made = service.create(
-                "Login from the terminal",
-                scopes=[SCOPE],
-                integration_type="idporten",
-                application_type="native",
-                redirect_uris=["http://127.0.0.1/callback"],
-                token_endpoint_auth_method="none",  # noqa: S106 - a public client: PKCE proves it
-                grant_types=["authorization_code", "refresh_token"],
-            )
-    finally:
-        source.close()
-    write_private(path, json.dumps({"client_id": made.client_id}))
+    with SelfService(sandbox.administrator()) as service:
+        for one in service.integrations():
+            if one.client_name == CLIENT:
+                return one.client_id
+        made = service.create(
+            CLIENT,
+            scopes=[SCOPE],
+            integration_type="idporten",
+            application_type="native",
+            redirect_uris=["http://127.0.0.1/callback"],
+            token_endpoint_auth_method="none",  # noqa: S106 - a public client: PKCE proves it
+            grant_types=["authorization_code", "refresh_token"],
+        )
     return made.client_id

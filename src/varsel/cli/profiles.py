@@ -21,7 +21,7 @@ from varsel.cli.calling import Json, WrongInput, print_json, table, told
 from varsel.cli.terminal import say
 
 if TYPE_CHECKING:
-    from varsel.client import SigningKey
+    from varsel.client import Environment, SigningKey
 
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _KEYRING: Final = "varsel"
@@ -100,6 +100,22 @@ class Book:
             known = ", ".join(self.profiles) or "none yet"
             raise WrongInput(f"There is no profile {name or self.default!r}; there are: {known}.")
         return found
+
+    def within(self, place: Environment) -> Profile | None:
+        """The profile for an environment: the default one before others, one of the very place before one of the same Maskinporten,
+        where an integration counts too (AT22 and TT02 share theirs).
+        """
+        from varsel.client import environment
+
+        def rank(one: Profile) -> tuple[bool, bool]:
+            return environment(one.environment).platform != place.platform, one.name != self.default
+
+        fitting = [
+            one
+            for one in self.profiles.values()
+            if environment(one.environment).maskinporten == place.maskinporten
+        ]
+        return min(fitting, key=rank, default=None)
 
     def save(self) -> None:
         rows = {

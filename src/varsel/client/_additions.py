@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 from uuid import UUID
 
+from . import _rules as rules
 from ._answers import _Wire, decoded
 from ._classic import ClassicEmailOrder, ClassicOrder, ClassicSmsOrder
 from ._drive import operation
@@ -30,6 +31,11 @@ PLACES: dict[type, str] = {
     ClassicEmailOrder: "/orders/email",
     ClassicSmsOrder: "/orders/sms",
 }
+
+
+def place_of(order: AnyOrder) -> str:
+    """The path that takes this order."""
+    return next(path for one, path in PLACES.items() if isinstance(order, one))
 
 
 class LogEntry(_Wire, frozen=True, kw_only=True):
@@ -115,6 +121,7 @@ class Additions:
 
         Refused for the public environments: they do not know the wish, and would send.
         """
+        rules.kind(order, AnyOrder, "order")
         if self._environment.platform in {
             one.platform for name, one in ENVIRONMENTS.items() if name != "local"
         }:
@@ -123,7 +130,7 @@ class Additions:
             )
         answer = yield from self._ask(
             "POST",
-            PLACES[type(order)],
+            place_of(order),
             (200, 201, 202),
             content=json.dumps(order.wire(), ensure_ascii=False, separators=(",", ":")).encode(),
             headers={"prefer": "dry-run"},

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 from . import _rules as rules
 from ._errors import InvalidOrder
@@ -63,6 +63,7 @@ class _Classic:
     resource_action: str | None = None
 
     def __post_init__(self) -> None:
+        rules.kinds(self.recipients, ClassicRecipient, "recipients")
         if not self.recipients:
             raise InvalidOrder("recipients", "must not be empty")
         rules.moment(self.send_at, "send_at")
@@ -105,6 +106,7 @@ class ClassicEmailOrder(_Classic):
         _Classic.__post_init__(self)
         rules.text(self.subject, "subject")
         rules.text(self.body, "body")
+        rules.member(self.content_type, ContentType, "content_type")
         self._reachable("email")
 
     def wire(self) -> dict[str, Any]:
@@ -139,6 +141,7 @@ class EmailTemplate:
     def __post_init__(self) -> None:
         rules.text(self.subject, "subject")
         rules.text(self.body, "body")
+        rules.member(self.content_type, ContentType, "content_type")
 
     def wire(self) -> dict[str, Any]:
         members = {
@@ -176,6 +179,10 @@ class ClassicOrder(_Classic):
 
     def __post_init__(self) -> None:
         _Classic.__post_init__(self)
+        if self.channel not in get_args(ChannelName):
+            raise InvalidOrder("channel", f"must be one of {', '.join(get_args(ChannelName))}")
+        rules.kind(self.email, EmailTemplate | None, "email")
+        rules.kind(self.sms, SmsTemplate | None, "sms")
         if self.channel != "Sms" and self.email is None:
             raise InvalidOrder("email", f"is needed for {self.channel}")
         if self.channel != "Email" and self.sms is None:

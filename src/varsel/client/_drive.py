@@ -7,7 +7,7 @@ import functools
 import inspect
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import wait
-from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar, cast, overload
 
 from ._errors import ConfigurationError
 from ._flights import PATIENCE, Abandoned, Flight
@@ -210,6 +210,9 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
 class Blocking:
     """A client whose methods block. Close it, or use it with `with`."""
 
+    def __init_subclass__(cls) -> None:
+        _methods_of(cls, "blocking")
+
     def __init__(self, http: Http) -> None:
         self._driver = BlockingDriver(http)
 
@@ -233,6 +236,9 @@ class Blocking:
 class Awaiting:
     """A client whose methods are awaited. Close it, or use it with `async with`."""
 
+    def __init_subclass__(cls) -> None:
+        _methods_of(cls, "awaiting")
+
     def __init__(self, http: Http) -> None:
         self._driver = AwaitingDriver(http)
 
@@ -254,28 +260,33 @@ class Awaiting:
 
 
 class operation(Generic[P, T]):  # noqa: N801 - used as a decorator
-    """A method written once as a flow: it blocks on a Blocking client and is awaited on an Awaiting one."""
+    """A method written once as a flow: it blocks on a Blocking client and is awaited on an Awaiting one.
+
+    Either class gets a function of its own, with its signature, so that help(), editors and `unittest.mock.create_autospec` know it.
+    """
 
     def __init__(self, flow: Callable[Concatenate[Any, P], Flow[T]]) -> None:
         self.flow = flow
-        # For help() and the generated reference.
-        functools.update_wrapper(cast("Any", self), flow)
 
-    @overload
-    def __get__(self, instance: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self, instance: Blocking, owner: type) -> Callable[P, T]: ...
-    @overload
-    def __get__(self, instance: Awaiting, owner: type) -> Callable[P, Coroutine[Any, Any, T]]: ...
-    def __get__(self, instance: Any, owner: type) -> Any:
-        if instance is None:
-            return self
+        def blocking(client: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
+            return cast("T", client._drive(flow(client, *args, **kwargs)))
 
-        @functools.wraps(self.flow)
-        def method(*args: P.args, **kwargs: P.kwargs) -> Any:
-            return instance._drive(self.flow(instance, *args, **kwargs))
+        async def awaiting(client: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
+            return cast("T", await client._drive(flow(client, *args, **kwargs)))
 
-        return method
+        result = str(flow.__annotations__.get("return", "Any")).removeprefix("Flow[").removesuffix("]")
+        self.blocking = _shown(blocking, flow, result)
+        self.awaiting = _shown(awaiting, flow, result)
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __get__(self, instance: None, owner: type) -> Self: ...
+        @overload
+        def __get__(self, instance: Blocking, owner: type) -> Callable[P, T]: ...
+        @overload
+        def __get__(self, instance: Awaiting, owner: type) -> Callable[P, Coroutine[Any, Any, T]]: ...
+        def __get__(self, instance: Any, owner: type) -> Any: ...
 
 
 class stream(Generic[P, T]):  # noqa: N801 - used as a decorator
@@ -284,21 +295,42 @@ class stream(Generic[P, T]):  # noqa: N801 - used as a decorator
     def __init__(self, flow: Callable[Concatenate[Any, P], Flow[None]], of: type[T]) -> None:
         self.flow = flow
         self.of = of
-        # For help() and the generated reference.
-        functools.update_wrapper(cast("Any", self), flow)
 
-    @overload
-    def __get__(self, instance: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self, instance: Blocking, owner: type) -> Callable[P, Iterator[T]]: ...
-    @overload
-    def __get__(self, instance: Awaiting, owner: type) -> Callable[P, AsyncIterator[T]]: ...
-    def __get__(self, instance: Any, owner: type) -> Any:
-        if instance is None:
-            return self
+        def items(client: Any, /, *args: P.args, **kwargs: P.kwargs) -> Any:
+            return client._stream(flow(client, *args, **kwargs))
 
-        @functools.wraps(self.flow)
-        def method(*args: P.args, **kwargs: P.kwargs) -> Any:
-            return instance._stream(self.flow(instance, *args, **kwargs))
+        def awaited_items(client: Any, /, *args: P.args, **kwargs: P.kwargs) -> Any:
+            return client._stream(flow(client, *args, **kwargs))
 
-        return method
+        self.blocking = _shown(items, flow, f"Iterator[{of.__name__}]")
+        self.awaiting = _shown(awaited_items, flow, f"AsyncIterator[{of.__name__}]")
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        for method in (self.blocking, self.awaiting):
+            method.__name__ = name
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __get__(self, instance: None, owner: type) -> Self: ...
+        @overload
+        def __get__(self, instance: Blocking, owner: type) -> Callable[P, Iterator[T]]: ...
+        @overload
+        def __get__(self, instance: Awaiting, owner: type) -> Callable[P, AsyncIterator[T]]: ...
+        def __get__(self, instance: Any, owner: type) -> Any: ...
+
+
+def _shown(method: Callable[..., Any], flow: Callable[..., Any], result: str) -> Callable[..., Any]:
+    """With name, text and signature of the flow, but what it gives in place of the flow itself."""
+    functools.update_wrapper(method, flow)
+    signature = inspect.signature(flow).replace(return_annotation=result)
+    cast("Any", method).__signature__ = signature
+    return method
+
+
+def _methods_of(cls: type, kind: Literal["blocking", "awaiting"]) -> None:
+    """Give a class the methods of its operations as functions of its own."""
+    for base in cls.__mro__:
+        for name, one in list(vars(base).items()):
+            if isinstance(one, operation | stream) and (base is cls or name not in vars(cls)):
+                setattr(cls, name, getattr(one, kind))

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from ._errors import ConfigurationError
 
+_ORG = re.compile(r"[a-z0-9-]{2,40}")
 _LOOPBACK = re.compile(r"(localhost|127(\.[0-9]{1,3}){3}|::1)")
 
 
@@ -20,7 +21,7 @@ def is_loopback(host: str) -> bool:
 class Environment:
     """One set of services that trust each other. Addresses without a trailing slash; issuers exactly as they sign.
 
-    `portal` and `delegation_source` are None where the public tables name none.
+    `portal`, `delegation_source` and `apps` are None where the public tables name none. `organisations` is the list of service owners.
     """
 
     name: str
@@ -30,11 +31,21 @@ class Environment:
     self_service: str
     portal: str | None = None
     delegation_source: str | None = None
+    apps: str | None = None
+    organisations: str = "https://altinncdn.no/orgs/altinn-orgs.json"
     production: bool = False
 
     @property
     def notifications(self) -> str:
         return f"{self.platform}/notifications/api/v1"
+
+    def apps_of(self, org: str) -> str:
+        """Where the apps of a service owner are, by its code; ConfigurationError where there are none."""
+        if self.apps is None:
+            raise ConfigurationError(f"{self.name} has no Altinn apps.")
+        if not _ORG.fullmatch(org):
+            raise ConfigurationError("A service owner code is 2 to 40 of a–z, 0–9 and '-'.")
+        return self.apps.replace("{org}", org)
 
     @property
     def exchange(self) -> str:
@@ -56,6 +67,7 @@ def _test(name: str, platform: str, delegation_source: str | None = None) -> Env
         self_service="https://api.test.samarbeid.digdir.no/api/v1",
         portal="https://sjolvbetjening.test.samarbeid.digdir.no",
         delegation_source=delegation_source,
+        apps=platform.replace("https://platform.", "https://{org}.apps."),
     )
 
 
@@ -78,6 +90,7 @@ def at(base_url: str, *, name: str = "varsel") -> Environment:
         idporten=f"{base}/idporten",
         self_service=f"{base}/selfservice/api/v1",
         portal=f"{base}/console",
+        organisations=f"{base}/orgs/altinn-orgs.json",
     )
 
 
@@ -100,6 +113,7 @@ ENVIRONMENTS: dict[str, Environment] = {
         self_service="https://api.samarbeid.digdir.no/api/v1",
         portal="https://sjolvbetjening.samarbeid.digdir.no",
         delegation_source="https://www.altinn.no",
+        apps="https://{org}.apps.altinn.no",
         production=True,
     ),
 }

@@ -30,6 +30,11 @@ class FileCursor:
         try:
             text = self._path.read_text("ascii").strip()
         except FileNotFoundError:
+            if not self._path.parent.is_dir():
+                # Said before the first entry, and not after it was dealt with.
+                raise ConfigurationError(
+                    f"There is no directory {self._path.parent} for the feed's cursor."
+                ) from None
             return 0
         except (OSError, UnicodeDecodeError):
             text = ""
@@ -41,17 +46,22 @@ class FileCursor:
         return int(text)
 
     def save(self, sequence_number: int) -> None:
-        handle, name = tempfile.mkstemp(dir=self._path.parent, prefix=f".{self._path.name}.")
         try:
-            with os.fdopen(handle, "w", encoding="ascii") as file:
-                file.write(f"{sequence_number}\n")
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).replace(self._path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                Path(name).unlink()
-            raise
+            handle, name = tempfile.mkstemp(dir=self._path.parent, prefix=f".{self._path.name}.")
+            try:
+                with os.fdopen(handle, "w", encoding="ascii") as file:
+                    file.write(f"{sequence_number}\n")
+                    file.flush()
+                    os.fsync(file.fileno())
+                Path(name).replace(self._path)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    Path(name).unlink()
+                raise
+        except OSError as error:
+            raise ConfigurationError(
+                f"The feed's cursor {self._path} cannot be written: {error.strerror}."
+            ) from None
 
 
 class MemoryCursor:

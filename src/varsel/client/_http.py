@@ -96,6 +96,7 @@ class BlockingWire:
         self._clients: dict[int, httpx2.Client] = {}
 
     def exchange(self, request: Request) -> Answer:
+        _check_headers(request)
         deadline = time.monotonic() + request.timeout
         client = self._open()
         content = bytearray()
@@ -143,6 +144,7 @@ class AwaitingWire:
         )
 
     async def exchange(self, request: Request) -> Answer:
+        _check_headers(request)
         client = self._open()
         content = bytearray()
         with _translated(request):
@@ -177,6 +179,15 @@ class AwaitingWire:
 
 def _headers(response: httpx2.Response) -> dict[str, str]:
     return {name.lower(): value for name, value in response.headers.items()}
+
+
+def _check_headers(request: Request) -> None:
+    """What no header can hold is refused here: the error of a codec would show the whole value, a key or a national number."""
+    for name, value in request.headers.items():
+        if not isinstance(value, str) or not value.isascii() or not value.isprintable():
+            raise ConfigurationError(
+                f"What would be sent in the header {name} is no line of ASCII letters; was something cut off or pasted along?"
+            )
 
 
 def _check_size(size: int, request: Request) -> None:

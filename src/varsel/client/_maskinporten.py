@@ -80,6 +80,7 @@ class Maskinporten(TokenSource):
         self._grant_seconds = grant_seconds
         self._repair_clock = repair_clock
         self._offset = 0.0
+        self._difference: float | None = None
         self._override = _override(token_url, audience)
         self._cache = TokenCache(self._http.clock, MARGIN)
         self._metadata: tuple[str, float] | None = None
@@ -129,6 +130,11 @@ class Maskinporten(TokenSource):
     def clock_offset(self) -> float:
         """Seconds that grants are corrected by, after Maskinporten refused one for its time; 0 while the clock is right."""
         return self._offset
+
+    @property
+    def clock_difference(self) -> float | None:
+        """Seconds that Maskinporten's clock is ahead of this machine's, by the `Date` of its last answer; None before the first."""
+        return self._difference
 
     def token(self, scope: str | Iterable[str] | None = None) -> Token:
         """A Maskinporten token that lives; other scopes than the integration's usual ones when named."""
@@ -193,6 +199,7 @@ class Maskinporten(TokenSource):
             )
 
         answer = yield from persist(made, tries=self._http.tries, wall=clock.wall)
+        self._difference = _difference(answer.headers.get("date", ""), clock.wall())
         return _read(answer, asked, scope)
 
     def grant(self, audience: str, scope: str) -> Flow[str]:
@@ -360,10 +367,15 @@ def _text(value: Any) -> str:
     return " ".join(value.split())[:500] if isinstance(value, str) else ""
 
 
-def _offset(date: str, wall: float) -> float | None:
-    """Seconds to add to this machine's time; None when the answer carries no readable Date or the clocks agree."""
+def _difference(date: str, wall: float) -> float | None:
+    """Seconds that the server is ahead; None when the answer carries no readable Date."""
     try:
-        offset = parsedate_to_datetime(date).timestamp() - wall
+        return parsedate_to_datetime(date).timestamp() - wall
     except (ValueError, TypeError, OverflowError):
         return None
-    return offset if abs(offset) > 1 else None
+
+
+def _offset(date: str, wall: float) -> float | None:
+    """Seconds to add to this machine's time; None when the answer does not say or the clocks agree."""
+    offset = _difference(date, wall)
+    return offset if offset is not None and abs(offset) > 1 else None

@@ -13,7 +13,8 @@ from urllib.parse import quote, urlencode
 from uuid import UUID
 
 from . import _answers as answers
-from ._additions import Additions, uuid_of
+from . import _rules as rules
+from ._additions import Additions, place_of, uuid_of
 from ._answers import decoded
 from ._classic import ClassicEmailOrder, ClassicOrder, ClassicSmsOrder
 from ._drive import Awaiting, Blocking, operation, stream
@@ -61,30 +62,35 @@ class _Notifications(Additions):
         """Order a notification with its reminders. Repeated by itself when the network or the server fails: the idempotency id
         makes sure that there is one order. RecipientUnreachable when a recipient has no address for the channel.
         """
+        rules.kind(order, Order, "order")
         answer = yield from self._post("/future/orders", order.wire(), (201, 200))
         return answers.receipt(answer)
 
     @operation
     def order_composed_email(self, order: ComposedEmail) -> Flow[answers.Receipt]:
         """Order an e-mail with attachments."""
+        rules.kind(order, ComposedEmail, "order")
         answer = yield from self._post("/future/orders/composed-email", order.wire(), (201, 200))
         return answers.receipt(answer)
 
     @operation
     def send_sms(self, order: InstantSms) -> Flow[answers.Receipt]:
         """Send an SMS now. TemporarilyDown when it could not be handed over; the same order may be sent again."""
+        rules.kind(order, InstantSms, "order")
         answer = yield from self._post("/future/orders/instant/sms", order.wire(), (201, 200))
         return answers.receipt(answer)
 
     @operation
     def send_email(self, order: InstantEmail) -> Flow[answers.Receipt]:
         """Send an e-mail now, as `send_sms`."""
+        rules.kind(order, InstantEmail, "order")
         answer = yield from self._post("/future/orders/instant/email", order.wire(), (201, 200))
         return answers.receipt(answer)
 
     @operation
     def send_sms_deprecated(self, order: InstantSms) -> Flow[answers.Receipt]:
         """`send_sms` at its old address, for servers that know no other."""
+        rules.kind(order, InstantSms, "order")
         wire = order.wire()
         wire["recipient"] = {"recipientSms": wire.pop("recipientSms")}
         answer = yield from self._post("/future/orders/instant", wire, (201, 200))
@@ -95,10 +101,8 @@ class _Notifications(Additions):
         self, order: ClassicOrder | ClassicEmailOrder | ClassicSmsOrder
     ) -> Flow[answers.ClassicReceipt]:
         """Order by the first version of the API. It has no idempotency id, so it is repeated only while nothing was sent."""
-        path = {ClassicEmailOrder: "/orders/email", ClassicSmsOrder: "/orders/sms"}.get(
-            type(order), "/orders"
-        )
-        answer = yield from self._post(path, order.wire(), (202,), repeatable=False)
+        rules.kind(order, ClassicOrder | ClassicEmailOrder | ClassicSmsOrder, "order")
+        answer = yield from self._post(place_of(order), order.wire(), (202,), repeatable=False)
         return decoded(answer, answers.ClassicReceipt)
 
     # ---- what became of them ----

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypeAlias
+from uuid import UUID
 
 from . import _rules as rules
 from ._errors import InvalidOrder
@@ -62,7 +63,9 @@ class Email:
         rules.text(self.body, "body")
         if self.sender is not None:
             rules.email(self.sender, "sender")
-        if self.sending_time is SendingTime.DAYTIME:
+        rules.member(self.content_type, ContentType, "content_type")
+        rules.member(self.sending_time, SendingTime, "sending_time")
+        if self.sending_time == SendingTime.DAYTIME:
             raise InvalidOrder("sending_time", "of an e-mail can only be ANYTIME")
 
     def wire(self) -> dict[str, Any]:
@@ -87,6 +90,7 @@ class Sms:
 
     def __post_init__(self) -> None:
         rules.text(self.body, "body")
+        rules.member(self.sending_time, SendingTime, "sending_time")
 
     def wire(self) -> dict[str, Any]:
         return _present(sender=self.sender, body=self.body, sendingTimePolicy=self.sending_time)
@@ -98,6 +102,9 @@ class EmailOnly:
 
     email: Email
 
+    def __post_init__(self) -> None:
+        rules.kind(self.email, Email, "email")
+
     def wire(self) -> dict[str, Any]:
         return {"channelSchema": "Email", "emailSettings": self.email.wire()}
 
@@ -108,6 +115,9 @@ class SmsOnly:
 
     sms: Sms
 
+    def __post_init__(self) -> None:
+        rules.kind(self.sms, Sms, "sms")
+
     def wire(self) -> dict[str, Any]:
         return {"channelSchema": "Sms", "smsSettings": self.sms.wire()}
 
@@ -116,6 +126,10 @@ class SmsOnly:
 class _Both:
     email: Email
     sms: Sms
+
+    def __post_init__(self) -> None:
+        rules.kind(self.email, Email, "email")
+        rules.kind(self.sms, Sms, "sms")
 
     def wire(self) -> dict[str, Any]:
         return {
@@ -155,6 +169,7 @@ class ToEmail:
 
     def __post_init__(self) -> None:
         rules.email(self.address, "address")
+        rules.kind(self.email, Email, "email")
 
     def wire(self) -> dict[str, Any]:
         return {"recipientEmail": {"emailAddress": self.address, "emailSettings": self.email.wire()}}
@@ -169,6 +184,7 @@ class ToPhone:
 
     def __post_init__(self) -> None:
         rules.phone(self.number, "number")
+        rules.kind(self.sms, Sms, "sms")
 
     def wire(self) -> dict[str, Any]:
         return {"recipientSms": {"phoneNumber": self.number, "smsSettings": self.sms.wire()}}
@@ -191,6 +207,7 @@ class ToPerson:
 
     def __post_init__(self) -> None:
         rules.digits(self.national_identity_number, 11, "national_identity_number")
+        rules.kind(self.by, Channel, "by")
         rules.resource(self.resource, self.resource_action)
 
     def wire(self) -> dict[str, Any]:
@@ -219,6 +236,7 @@ class ToOrganization:
 
     def __post_init__(self) -> None:
         rules.digits(self.number, 9, "number")
+        rules.kind(self.by, Channel, "by")
         rules.resource(self.resource, self.resource_action)
 
     def wire(self) -> dict[str, Any]:
@@ -245,6 +263,7 @@ class ToIdentity:
 
     def __post_init__(self) -> None:
         rules.identity(self.identity)
+        rules.kind(self.by, Channel, "by")
         rules.resource(self.resource, self.resource_action)
 
     def wire(self) -> dict[str, Any]:
@@ -267,11 +286,12 @@ Recipient: TypeAlias = ToEmail | ToPhone | ToPerson | ToOrganization | ToIdentit
 class Dialog:
     """The dialog in Dialogporten that the order belongs to."""
 
-    dialog_id: str | None = None
-    transmission_id: str | None = None
+    dialog_id: UUID | str | None = None
+    transmission_id: UUID | str | None = None
 
     def wire(self) -> dict[str, Any]:
-        return _present(dialogId=self.dialog_id, transmissionId=self.transmission_id)
+        ids = {"dialogId": self.dialog_id, "transmissionId": self.transmission_id}
+        return {name: str(value) for name, value in ids.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -291,10 +311,11 @@ class Reminder:
     def __post_init__(self) -> None:
         if [self.delay_days, self.at, self.delay_minutes].count(None) != 2:
             raise InvalidOrder("reminder", "needs exactly one of delay_days, at and delay_minutes")
-        if self.delay_days is not None and self.delay_days < 1:
-            raise InvalidOrder("delay_days", "must be 1 or more")
-        if self.delay_minutes is not None and not 1 <= self.delay_minutes <= LONGEST_DELAY_MINUTES:
-            raise InvalidOrder("delay_minutes", f"must be 1 to {LONGEST_DELAY_MINUTES}")
+        rules.kind(self.to, Recipient, "to")
+        if self.delay_days is not None:
+            rules.whole(self.delay_days, 1, None, "delay_days")
+        if self.delay_minutes is not None:
+            rules.whole(self.delay_minutes, 1, LONGEST_DELAY_MINUTES, "delay_minutes")
         rules.moment(self.at, "at")
         rules.condition(self.condition)
 
@@ -328,6 +349,9 @@ class Order:
 
     def __post_init__(self) -> None:
         rules.text(self.idempotency_id, "idempotency_id")
+        rules.kind(self.to, Recipient, "to")
+        rules.kinds(self.reminders, Reminder, "reminders")
+        rules.kind(self.dialog, Dialog | None, "dialog")
         rules.moment(self.send_at, "send_at")
         rules.condition(self.condition)
 
@@ -373,6 +397,9 @@ class ComposedEmail:
     def __post_init__(self) -> None:
         rules.text(self.idempotency_id, "idempotency_id")
         rules.email(self.address, "address")
+        rules.kind(self.email, Email, "email")
+        rules.kinds(self.attachments, Attachment, "attachments")
+        rules.kind(self.dialog, Dialog | None, "dialog")
         rules.moment(self.send_at, "send_at")
         rules.condition(self.condition)
         for attachment in self.attachments:
@@ -401,9 +428,8 @@ class InstantSms:
     def __post_init__(self) -> None:
         rules.text(self.idempotency_id, "idempotency_id")
         rules.phone(self.number, "number")
-        shortest, longest = INSTANT_LIFE
-        if not shortest <= self.time_to_live <= longest:
-            raise InvalidOrder("time_to_live", f"must be {shortest} to {longest} seconds")
+        rules.kind(self.sms, Sms, "sms")
+        rules.whole(self.time_to_live, *INSTANT_LIFE, "time_to_live")
         if self.sms.sending_time is not None:
             raise InvalidOrder("sending_time", "has no place in an instant order")
 
@@ -431,6 +457,7 @@ class InstantEmail:
     def __post_init__(self) -> None:
         rules.text(self.idempotency_id, "idempotency_id")
         rules.email(self.address, "address")
+        rules.kind(self.email, Email, "email")
         if self.email.sending_time is not None:
             raise InvalidOrder("sending_time", "has no place in an instant order")
 

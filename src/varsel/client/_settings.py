@@ -139,6 +139,11 @@ def _key(settings: Mapping[str, Any], kid: str | None) -> Any:
         except OSError:
             raise ConfigurationError(f"The certificate {file} cannot be read.") from None
         return SigningKey.from_pkcs12(data, password=password)
+    if _first(settings, ("CertificateStoreThumbprint",)):
+        raise ConfigurationError(
+            "CertificateStoreThumbprint names a certificate in the store of Windows, which is not read here; "
+            "export it and set CertificatePkcs12Path or EncodedX509."
+        )
     raise ConfigurationError(
         f"The key is missing; set one of {', '.join((*_ENCODED, 'VARSEL_SDK_KEY_FILE', *_JWK))}."
     )

@@ -11,7 +11,15 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from varsel.identity import http
-from varsel.identity.devtokens import LIFE, TEST_CLIENT, PlatformSigner, Wanted, claims_for
+from varsel.identity.devtokens import (
+    LIFE,
+    MASKINPORTEN_LIFE,
+    TEST_CLIENT,
+    PlatformSigner,
+    Wanted,
+    claims_for,
+    maskinporten_claims,
+)
 from varsel.identity.numbers import is_national, is_nine_digits
 from varsel.identity.platform.tokens import PlatformTokens
 from varsel.identity.registry import CREATE_SCOPE
@@ -33,6 +41,7 @@ class DevTokenRoutes:
         platform: PlatformTokens,
         platform_signer: PlatformSigner,
         issuer: str,
+        maskinporten: str,
     ) -> None:
         self._database = database
         self._machine = machine
@@ -40,10 +49,12 @@ class DevTokenRoutes:
         self._platform = platform
         self._platform_signer = platform_signer
         self._issuer = issuer
+        self._maskinporten = maskinporten
 
     def routes(self) -> list[Route]:
         return [
             Route("/dev/tokens/GetEnterpriseToken", self.enterprise, methods=["GET"]),
+            Route("/dev/tokens/GetMaskinportenToken", self.maskinporten, methods=["GET"]),
             Route("/dev/tokens/GetPersonalToken", self.personal, methods=["GET"]),
             Route("/dev/tokens/GetPlatformAccessToken", self.platform_access, methods=["GET"]),
             Route("/dev/tokens/GetPlatformToken", self.platform_access, methods=["GET"]),
@@ -66,6 +77,26 @@ class DevTokenRoutes:
                 client_id=query.get("clientId") or TEST_CLIENT,
             ),
         )
+
+    async def maskinporten(self, request: Request) -> Response:
+        """Ours: the tool has no such operation. For what takes Maskinporten's own tokens, as self-service does."""
+        query = request.query_params
+        number, supplier = query.get("orgNo") or None, query.get("supplierOrgNo") or None
+        if (number and not is_nine_digits(number)) or (supplier and not is_nine_digits(supplier)):
+            return _wrong("orgNo and supplierOrgNo have nine digits.")
+        life = _number(query.get("ttl"), MASKINPORTEN_LIFE)
+        if life is None:
+            return _wrong("ttl is a whole number of seconds.")
+        wanted = Wanted(
+            number=number,
+            supplier=supplier,
+            scopes=_scopes(query.get("scopes"), (CREATE_SCOPE,)),
+            expires_in=life,
+            client_id=query.get("clientId") or TEST_CLIENT,
+        )
+        claims = maskinporten_claims(wanted, self._maskinporten, int(self._machine.time()))
+        token = await self._signer.sign("maskinporten", claims)
+        return PlainTextResponse(token, headers=dict(http.PAGE_HEADERS))
 
     async def personal(self, request: Request) -> Response:
         query = request.query_params

@@ -40,6 +40,7 @@ from varsel.store.secrets import MasterKey
 sql = load("varsel.identity")
 
 LIFE: Final = 1800
+MASKINPORTEN_LIFE: Final = 120
 PLATFORM_LIFE: Final = 300
 TEST_CLIENT: Final = "altinn-test-tools"
 
@@ -126,6 +127,23 @@ async def claims_for(database: Database, wanted: Wanted, issuer: str, now: int) 
         claims = machine_claims(incoming, number, wanted.org or None, issuer, now=start, life=end - start)
     claims["actual_iss"] = TEST_CLIENT
     return claims
+
+
+def maskinporten_claims(wanted: Wanted, issuer: str, now: int) -> dict[str, Any]:
+    """The claims of a Maskinporten token for an organisation, such as self-service takes; nobody signed a grant for it."""
+    supplied = {} if wanted.supplier is None else {"supplier": party(wanted.supplier)}
+    return {
+        "scope": " ".join(wanted.scopes),
+        "iss": issuer,
+        "client_amr": "private_key_jwt",
+        "token_type": "Bearer",
+        "exp": now + wanted.expires_in,
+        "iat": min(now, now + wanted.expires_in),
+        "client_id": wanted.client_id,
+        "jti": token_urlsafe(32),
+        "consumer": party(wanted.number or DIGDIR),
+        **supplied,
+    }
 
 
 class PlatformSigner:

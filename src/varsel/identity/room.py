@@ -195,6 +195,7 @@ class IdentityRoom:
                 platform=platform,
                 platform_signer=PlatformSigner(database, master_key, machine),
                 issuer=altinn_issuer,
+                maskinporten=server.issuer,
             )
             routes += dev.routes()
         app = Starlette(routes=routes, exception_handlers={Unavailable: _unavailable, Exception: _broken})

@@ -17,13 +17,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import IO, Any, Self
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from varsel.client._environments import Environment, at
 from varsel.client._flow import Answer, Request
 from varsel.client._forwarded import ForwardedToken
 from varsel.client._http import BlockingWire, Http
 from varsel.client._maskinporten import CREATE
+from varsel.client._selfservice import SCOPES
 
 START_SECONDS = 180.0
 STOP_SECONDS = 30.0
@@ -31,6 +32,8 @@ STOP_SECONDS = 30.0
 ARRIVAL_SECONDS = 30.0
 LOOK = 0.05  # seconds between looks
 TOKEN_SECONDS = 1500.0
+#: The synthetic service owner of every sandbox, Testkommune.
+ORGANISATION = "312718286"
 _READY = "Varsel answers on "
 
 
@@ -135,7 +138,7 @@ class Sandbox:
     _log: IO[str] | None = field(repr=False)
     _made: Path | None = field(repr=False)
     inbox: Inbox = field(init=False, repr=False)
-    _tokens: dict[tuple[str, str], tuple[str, float]] = field(init=False, repr=False, default_factory=dict)
+    _tokens: dict[str, tuple[str, float]] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.inbox = Inbox(self.url)
@@ -192,20 +195,40 @@ class Sandbox:
         """Credentials of a service owner, without an integration; for clients of either kind."""
         return ForwardedToken(lambda: self.token(scope=scope, org=org), environment=self.environment)
 
+    def administrator(self, *, organisation: str = ORGANISATION) -> ForwardedToken:
+        """Credentials for `SelfService`: those of an integration that may register others for an organisation (its number)."""
+        asked = {"orgNo": organisation, "scopes": SCOPES, "ttl": str(int(TOKEN_SECONDS) + 300)}
+        return ForwardedToken(
+            lambda: self._given("GetMaskinportenToken", asked), environment=self.environment
+        )
+
     def token(self, *, scope: str = CREATE, org: str = "ttd") -> str:
         """An Altinn token of a service owner."""
-        known, until = self._tokens.get((scope, org), ("", 0.0))
+        return self._given("GetEnterpriseToken", {"org": org, "scopes": scope})
+
+    def _given(self, operation: str, asked: Mapping[str, str]) -> str:
+        path = f"/dev/tokens/{operation}?{urlencode(asked)}"
+        known, until = self._tokens.get(path, ("", 0.0))
         if time.monotonic() < until:
             return known
-        query = urlencode({"org": org, "scopes": scope})
+        answer = self.inbox._wire.exchange(Request("GET", self.url + path))
+        if answer.status != 200:
+            reason = answer.text.strip() if answer.status == 400 else f"is there a sandbox at {self.url}?"
+            raise SandboxError(f"The sandbox gave no token ({answer.status}): {reason}")
+        token = answer.text.strip()
+        self._tokens[path] = (token, time.monotonic() + TOKEN_SECONDS)
+        return token
+
+    def file_url(self, name: str) -> str:
+        """The signed address of a file, for an `Attachment`; any name gives a small file of its kind, and a few begin with what goes wrong
+        (docs/reference/magic.md).
+        """
         answer = self.inbox._wire.exchange(
-            Request("GET", f"{self.url}/dev/tokens/GetEnterpriseToken?{query}")
+            Request("GET", f"{self.url}/sandbox/api/files/{quote(name, safe='')}")
         )
         if answer.status != 200:
-            raise SandboxError(f"The sandbox gave no token ({answer.status}).")
-        token = answer.text.strip()
-        self._tokens[scope, org] = (token, time.monotonic() + TOKEN_SECONDS)
-        return token
+            raise SandboxError(f"The sandbox has no file {name!r} ({answer.status}).")
+        return str(answer.json()["sasUrl"])
 
     def advance(self, by: timedelta | str) -> None:
         """Move its calendar forward: a duration, or words such as `7d`."""
