@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from varsel.identity.cookies import BAD, cookie_values, single
 from varsel.identity.platform.tokens import PlatformCaller, PlatformTokens
-from varsel.identity.tokens import InvalidToken, TokenChecker
+from varsel.identity.tokens import InvalidToken, TokenChecker, Verified
 from varsel.runtime.endpoints import ANONYMOUS, Call, Caller, Policy
 from varsel.runtime.errors import BodyProblem, EmptyProblem, Problem
 from varsel.runtime.metrics import counter
@@ -27,6 +27,7 @@ SCOPES: Final = {
     Policy.COMPOSED: "altinn:serviceowner/notifications.composedemail.create",
     Policy.SUPPORT: "altinn:notifications.support.admin",
 }
+_BY_TOKEN: Final = frozenset({*SCOPES, Policy.PERSON})
 _refused: Final = counter("credentials_refused")
 XSRF_COOKIE: Final = b"AS-XSRF-TOKEN"
 XSRF_HEADER: Final = b"x-xsrf-token"
@@ -49,12 +50,14 @@ class PolicyAuthorizer:
 
     async def authorize(self, policy: Policy, call: Call) -> Caller:
         try:
-            return await self._authorize(policy, call)
+            if policy in _BY_TOKEN:
+                return await self._tokens_of(policy, call)
+            return self._by_other_means(policy, call)
         except Problem as refusal:
             _refused.labels(str(refusal.status)).inc()
             raise
 
-    async def _authorize(self, policy: Policy, call: Call) -> Caller:
+    def _by_other_means(self, policy: Policy, call: Call) -> Caller:
         match policy:
             case Policy.OPEN:
                 return ANONYMOUS
@@ -67,14 +70,19 @@ class PolicyAuthorizer:
             case Policy.INTERNAL:
                 return self._internal(call)
             case _:
-                return await self._tokens_of(policy, call)
+                raise ValueError(f"no credential is known for {policy}")
 
     # Tokens
 
     async def _tokens_of(self, policy: Policy, call: Call) -> Caller:
-        bearer = await self._bearer(call)
+        bearer = None
+        token, via = self._access_token(call)
+        if token is not None:
+            # Hardly any request has to wait here, and none that need not pays for being able to.
+            verified = self._tokens.recall(token) or await self._verify(token)
+            bearer = verified.caller if via == "bearer" else replace(verified.caller, via=via)
         platform = self._platform_caller(call)
-        if bearer is not None and bearer.via == "cookie":
+        if via == "cookie" and bearer is not None:
             self._check_forgery(call)
         if policy is Policy.PERSON:
             allowed = bearer is not None and bearer.pid is not None
@@ -100,29 +108,26 @@ class PolicyAuthorizer:
             return bearer
         raise EmptyProblem(403)
 
-    async def _bearer(self, call: Call) -> Caller | None:
-        """The caller of the Authorization header or, only without such a header, of the cookie."""
+    def _access_token(self, call: Call) -> tuple[bytes | None, str]:
+        """The token of the Authorization header or, only without such a header, of the cookie; and which of them it was."""
         headers = call.headers.get(b"authorization")
         if headers:
             if len(headers) > 1 or headers[0][:7].lower() != b"bearer ":
                 raise EmptyProblem(401)
-            return await self._verify(headers[0][7:].strip(b" \t"), "bearer")
+            return headers[0][7:].strip(b" \t"), "bearer"
         cookies = call.headers.get(b"cookie")
         if not cookies:
-            return None
+            return None, "none"
         value = single(cookies, self._cookie)
         if value is BAD:
             raise EmptyProblem(401)
-        return await self._verify(value, "cookie") if value else None
+        return value, "cookie"
 
-    async def _verify(self, token: bytes, via: str) -> Caller:
-        verified = self._tokens.recall(token)
-        if verified is None:
-            try:
-                verified = await self._tokens.check(token)
-            except InvalidToken:
-                raise EmptyProblem(401) from None
-        return verified.caller if via == "bearer" else replace(verified.caller, via=via)
+    async def _verify(self, token: bytes) -> Verified:
+        try:
+            return await self._tokens.check(token)
+        except InvalidToken:
+            raise EmptyProblem(401) from None
 
     def _platform_caller(self, call: Call) -> PlatformCaller | None:
         headers = call.headers.get(b"platformaccesstoken")

@@ -126,9 +126,12 @@ def aim_of(container: RecipientContainer) -> Aim:
 
 
 class ChainDraft:
-    """A chain as it will be stored. `entry` is ready to be stored; `aims` and `contents` stand in the order of `entry.orders`."""
+    """A chain as it will be stored. `entry` is ready to be stored; `contents` stand in the order of `entry.orders`.
 
-    __slots__ = ("contents", "entry")
+    `needs_registers`: some recipient is named by an identity instead of an address.
+    """
+
+    __slots__ = ("contents", "entry", "needs_registers")
 
     def __init__(
         self, order: ChainOrder, body_mac: bytes, creator: str, now: datetime, defaults: Defaults
@@ -139,9 +142,12 @@ class ChainDraft:
         stale = creator.casefold() in defaults.stale_creators
         orders: list[NewOrder] = []
         self.contents: list[OrderContent] = []
+        self.needs_registers = False
         parts: list[ChainOrder | Reminder] = [order, *(order.reminders or ())]
         for position, part in enumerate(parts):
             aim = aim_of(part.recipient)
+            if aim.recipient.email is None and aim.recipient.mobile is None:
+                self.needs_registers = True
             content = OrderContent(
                 recipients=(aim.recipient,),
                 email=email_text(aim.email, defaults),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol, TypeAlias
 from uuid import UUID
@@ -55,8 +54,7 @@ class Entry(msgspec.Struct, gc=False):
         return sum(len(order.content) for order in self.orders) + (len(self.key.receipt) if self.key else 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(msgspec.Struct, frozen=True, gc=False):
     """`first`: this request made the orders. Otherwise receipt and mac are those of the request that did."""
 
     first: bool

@@ -13,7 +13,7 @@ import msgspec
 
 from varsel.orders.accept import Flusher
 from varsel.orders.cancel import cancel_chain, cancel_order
-from varsel.orders.contact import check_chain_contacts, look_up_contacts, needs_registers
+from varsel.orders.contact import check_chain_contacts, look_up_contacts
 from varsel.orders.drafts import ChainDraft, Defaults
 from varsel.orders.drafts_direct import InstantDraft, draft_composed, draft_instant_email, draft_instant_sms
 from varsel.orders.drafts_v1 import OrderDraft, draft_order
@@ -130,12 +130,16 @@ class Routes:
     # v2 orders
 
     async def create_chain(self, call: Call) -> Reply:
-        draft = await self._work(self._draft_chain, call)
+        now = self._calendar.now()
+        if len(call.body) <= _SMALL:
+            draft = self._draft_chain(call, now)
+        else:
+            draft = await self._in_thread(self._draft_chain, call, now)
         key = draft.entry.key
         assert key is not None
         if is_wanted(call):
             return await self._dry_chain(call, draft.entry.orders, draft.contents, key)
-        if any(map(needs_registers, draft.contents)):
+        if draft.needs_registers:
             # A repeat is answered before anybody is looked up; without lookups the insert itself tells a repeat.
             standing = await self._flusher.standing(key)
             if standing is not None:
@@ -302,6 +306,9 @@ class Routes:
         now = self._calendar.now()
         if len(call.body) <= _SMALL:
             return judge(call, now)
+        return await self._in_thread(judge, call, now)
+
+    async def _in_thread(self, judge: Callable[[Call, datetime], R], call: Call, now: datetime) -> R:
         return await asyncio.get_running_loop().run_in_executor(self._threads, judge, call, now)
 
     def _mac(self, value: msgspec.Struct, call: Call) -> bytes:

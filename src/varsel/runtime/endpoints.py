@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, Protocol
 
+import msgspec
+
 from varsel.runtime.trace import Trace
 
 #: The ASGI extension by which our server takes a whole response at once: `respond(status, headers, body)` answers whether it did.
@@ -70,8 +72,7 @@ class Call:
         return values[0] if values else None
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True, gc=False):
     """An answer. `body` is sent as it is; `content_type` None sends none."""
 
     status: int

@@ -47,6 +47,7 @@ LINGER_BYTES: Final = 64 * 1024 * 1024
 LINGER_SECONDS: Final = 10.0
 #: Seconds in which requests that cross with a stop are still answered.
 CROSSING_SECONDS: Final = 0.1
+_CLOSE: Final = b"connection: close\r\n"
 _TICK: Final = 1.0
 _BACKLOG: Final = 2048
 
@@ -99,6 +100,31 @@ class Limits:
 class Cycle(RequestResponseCycle):
     """One request and its response. `respond` is what ASGI lacks: a whole response at once."""
 
+    #: The task that runs the application, and the server's set of them; set where it is started.
+    task: asyncio.Task[None]
+    tasks: set[asyncio.Task[None]]
+
+    async def run_asgi(self, app: Any) -> None:
+        # In place of uvicorn's: the task leaves the server's set here, which spares each request a callback of the loop.
+        try:
+            await app(self.scope, self.receive, self.send)
+        except BaseException as error:
+            log.error("request failed", action="http.failed", exc_info=error)
+            await self._give_up()
+        else:
+            if not (self.response_complete or self.disconnected):
+                log.error("request not answered", action="http.failed", started=self.response_started)
+                await self._give_up()
+        finally:
+            self.on_response = _nothing
+            self.tasks.discard(self.task)
+
+    async def _give_up(self) -> None:
+        if self.response_started:
+            self.transport.close()  # half an answer: that it ends too soon is all that can still be said
+        elif not self.disconnected:
+            await self.send_500_response()
+
     def respond(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> bool:
         """Write a complete response; False when it has to go by `send` instead.
 
@@ -109,20 +135,14 @@ class Cycle(RequestResponseCycle):
             return True
         if self.flow.write_paused or self.response_started:
             return False
-        parts = [STATUS_LINE[status]]
-        lines = 2
-        closing = not self.keep_alive
-        for name, value in (*self.default_headers, *headers):
-            parts += (name, b": ", value, b"\r\n")
-            lines += 1
-            if name == b"connection" and value == b"close":
-                self.keep_alive = closing = False
-        if closing:
-            parts.append(b"connection: close\r\n")
-            lines += 1
-        parts.append(b"\r\n")
-        head = b"".join(parts)
-        if head.count(b"\n") != lines or head.count(b"\r") != lines:
+        lines = [b"%b: %b\r\n" % header for header in (*self.default_headers, *headers)]
+        if not self.keep_alive:
+            if _CLOSE not in lines:
+                lines.append(_CLOSE)
+        elif _CLOSE in lines:
+            self.keep_alive = False
+        head = b"%b%b\r\n" % (STATUS_LINE[status], b"".join(lines))
+        if head.count(b"\n") != len(lines) + 2 or head.count(b"\r") != len(lines) + 2:
             raise RuntimeError("a header of this response holds a line break")
         self.response_started = True
         self.waiting_for_100_continue = False
@@ -132,7 +152,13 @@ class Cycle(RequestResponseCycle):
         if not self.keep_alive:
             self.transport.close()
         self.on_response()
+        # It holds this method, and so this object: without the knot a request is gone with its last reference.
+        self.scope.pop("extensions", None)
         return True
+
+
+def _nothing() -> None:
+    """What there is to do after an answer that comes when its connection has gone on."""
 
 
 class Connection(HttpToolsProtocol):
@@ -200,15 +226,18 @@ class Connection(HttpToolsProtocol):
             if size > self._state.limits.head_bytes:
                 raise _HeadTooLongError
         version = self.parser.get_http_version()
-        address = httptools.parse_url(self.url)
-        raw_path: bytes = address.path
+        if self.url.startswith(b"/") and b"#" not in self.url:
+            raw_path, _, query = self.url.partition(b"?")
+        else:
+            address = httptools.parse_url(self.url)
+            raw_path, query = address.path, address.query or b""
         path = raw_path.decode("ascii")
         scope = self.scope
         scope["method"] = self.parser.get_method().decode("ascii")
         scope["http_version"] = version
         scope["path"] = unquote(path) if "%" in path else path
         scope["raw_path"] = raw_path
-        scope["query_string"] = address.query or b""
+        scope["query_string"] = query
         before = self._current()
         self.cycle = cycle = Cycle(
             scope=scope,
@@ -230,6 +259,12 @@ class Connection(HttpToolsProtocol):
             # It waits for the answers of those before it.
             self.flow.pause_reading()
             self.pipeline.appendleft((cycle, self.app))
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        assert isinstance(cycle, Cycle)
+        cycle.tasks = self.tasks
+        cycle.task = self.loop.create_task(cycle.run_asgi(app))
+        self.tasks.add(cycle.task)
 
     def on_body(self, body: bytes) -> None:
         self._since = self._state.loop_time()
