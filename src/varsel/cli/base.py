@@ -64,7 +64,7 @@ class Base:
         database = await Database.open(
             ground.url,
             direct_url=ground.direct_url,
-            size=max(2, settings.database_pool),
+            size=settings.database_pool,
             name=f"varsel-{name}",
         )
         try:
