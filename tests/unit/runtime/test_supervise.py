@@ -73,6 +73,23 @@ async def test_a_child_says_when_it_is_ready_and_answers(tmp_path):
     await one.stop(10)
 
 
+async def test_a_child_that_was_too_busy_once_answers_the_next_question(monkeypatch):
+    one = child()
+    await one.start()
+    try:
+        assert one.pid is not None
+        os.kill(one.pid, signal.SIGSTOP)
+        monkeypatch.setattr(supervise, "ANSWER_LIMIT", 0.01)
+        assert await one.ask("pid") is None
+        os.kill(one.pid, signal.SIGCONT)
+        monkeypatch.setattr(supervise, "ANSWER_LIMIT", 20.0)
+        assert await one.ask("pid") == str(one.pid)
+        # What it had to say to the first question is no answer to another one.
+        assert await one.ask("pid") == str(one.pid)
+    finally:
+        await one.stop(10)
+
+
 @pytest.mark.parametrize(
     ("what", "sentence", "code"),
     [
