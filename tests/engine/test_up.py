@@ -119,6 +119,11 @@ def test_a_taken_port_is_one_sentence(data):
     assert not data.exists()
 
 
+def test_an_embedded_database_needs_a_worker_here(data):
+    assert "VARSEL_WORKERS" in refused(varsel("up", "--port", "0", "--data", str(data), workers="0"), 2)
+    assert not data.exists() or not any(data.iterdir())
+
+
 def test_two_cannot_share_a_directory(sandbox):
     sentence = refused(sandbox.run("up", "--sandbox", "--port", "0"))
     assert str(sandbox.process.pid) in sentence
