@@ -294,7 +294,7 @@ def _end_of(process: subprocess.Popen[bytes]) -> asyncio.Future[int]:
 
 
 class StopSignals:
-    """SIGTERM or SIGINT asks to stop; a second SIGINT calls `now`, which does not come back."""
+    """SIGTERM, SIGINT or the end of the terminal asks to stop; a second SIGINT calls `now`, which does not come back."""
 
     def __init__(self, now: Callable[[], None]) -> None:
         self.asked = asyncio.Event()
@@ -304,12 +304,16 @@ class StopSignals:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self.asked.set)
         loop.add_signal_handler(signal.SIGINT, self._interrupt)
+        # Whoever started us by nohup wants us to stay.
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            loop.add_signal_handler(signal.SIGHUP, self.asked.set)
         return self
 
     def __exit__(self, *_: object) -> None:
         loop = asyncio.get_running_loop()
         loop.remove_signal_handler(signal.SIGTERM)
         loop.remove_signal_handler(signal.SIGINT)
+        loop.remove_signal_handler(signal.SIGHUP)
 
     def _interrupt(self) -> None:
         if self.asked.is_set():

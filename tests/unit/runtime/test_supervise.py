@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.polling import until
 from varsel.runtime import supervise
-from varsel.runtime.supervise import Child, ChildFailed, State
+from varsel.runtime.supervise import Child, ChildFailed, State, StopSignals
 
 #: What a child of these tests does with its configuration.
 PROGRAM = textwrap.dedent(
@@ -208,3 +208,22 @@ async def test_a_kill_of_the_parent_takes_the_child_along(tmp_path):
         assert process.stdout is not None
         process.stdout.close()
     await until(lambda: not alive(pid))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+async def test_each_of_these_signals_asks_to_stop(number):
+    with StopSignals(lambda: os._exit(1)) as signals:
+        os.kill(os.getpid(), number)
+        await asyncio.wait_for(signals.asked.wait(), 20)
+
+
+async def test_the_end_of_a_terminal_is_ignored_under_nohup():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with StopSignals(lambda: os._exit(1)) as signals:
+            os.kill(os.getpid(), signal.SIGHUP)
+            os.kill(os.getpid(), signal.SIGTERM)  # handled after the other one
+            await asyncio.wait_for(signals.asked.wait(), 20)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
