@@ -193,3 +193,8 @@ async def test_a_question_with_a_limit_is_left_behind_when_the_server_hangs(
     with pytest.raises(DatabaseUnavailable):
         await database.fetch_within(0.01, "select 1")
     hung.set()
+
+
+def test_a_full_disk_is_called_one() -> None:
+    with pytest.raises(DatabaseUnavailable, match="disk"), database_module.unavailable_as_such():
+        raise asyncpg.DiskFullError("could not extend file")

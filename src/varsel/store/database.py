@@ -64,7 +64,8 @@ def unavailable_as_such() -> Any:
         TimeoutError,
     ) as error:
         if is_unavailable(error):
-            raise DatabaseUnavailable from error
+            full = isinstance(error, asyncpg.DiskFullError)
+            raise DatabaseUnavailable("The disk of the database is full." if full else None) from error
         raise
 
 
