@@ -257,6 +257,14 @@ async def test_production_refuses_a_sandbox_database_whose_calendar_was_moved(
     assert "sandbox" in refused(done)
 
 
+def test_a_sandbox_refuses_the_database_of_a_production(database_url, data, tmp_path):
+    settings = {"database_url": database_url, "master_key_file": str(tmp_path / "master.key")}
+    with Server(data, **settings) as production:
+        assert production.stop() == 0
+    done = varsel("up", "--sandbox", "--port", "0", "--data", str(tmp_path / "sandbox"), **settings)
+    assert "production" in refused(done)
+
+
 def test_tokens_of_the_command_line_count(sandbox):
     with sandbox.client(sandbox.token()) as http:
         assert http.get(FEED, params={"seq": 0}).status_code == 200
