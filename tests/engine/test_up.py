@@ -274,7 +274,10 @@ def test_tokens_of_the_command_line_count(sandbox):
         assert http.get(FEED, params={"seq": 0}).status_code == 403
     assert sandbox.token("--person", PERSON).count(".") == 2
     assert sandbox.token("--platform").count(".") == 2
-    assert "nobody" in refused(sandbox.run("dev", "token", "--org", "nobody"))
+    said = refused(sandbox.run("dev", "token", "--org", "nobody"))
+    assert "nobody" in said
+    assert "ttd" in said
+    assert "eleven digits" in refused(sandbox.run("dev", "token", "--person", "123"))
 
 
 def test_the_clock_of_the_command_line(data):
