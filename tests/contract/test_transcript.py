@@ -77,6 +77,7 @@ def differences(committed: str, played: str) -> list[str]:
     return found
 
 
+@pytest.mark.needs("curl")
 def test_the_page_is_what_a_sandbox_answers(tmp_path: Path) -> None:
     with directory(tmp_path) as data, Server(data, "--sandbox", **SETTINGS) as server:
         played = page(Play(server, tmp_path).answers())

@@ -52,6 +52,7 @@ def commands(text: str) -> list[tuple[str, str]]:
     return found
 
 
+@pytest.mark.needs("curl")
 @pytest.mark.parametrize("page", PAGES)
 def test_the_examples_of_a_page_work(page, server, tmp_path):
     shipment = ""

@@ -54,12 +54,14 @@ def here(text: str, server: Server) -> str:
     return text.replace("curl -s", "curl -sS --fail-with-body --max-time 20")
 
 
+@pytest.mark.needs("curl")
 @pytest.mark.parametrize("page", ["set-up-providers.md", "many-machines.md", "watch.md"])
 def test_every_command_of_a_page_works(page: str, server: Server, tmp_path: Path) -> None:
     ran = [bash(here(text, server), tmp_path) for text, _ in commands((HOW_TO / page).read_text("utf-8"))]
     assert len(ran) >= 3
 
 
+@pytest.mark.needs("curl")
 def test_the_receiver_of_the_page_is_told(server: Server, tmp_path: Path) -> None:
     page = (HOW_TO / "receive-webhooks.md").read_text("utf-8")
     [program] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)

@@ -134,7 +134,7 @@ async def test_figures_are_asked_for_now_and_then(database: Database, days: Days
 
 async def test_without_a_database_the_page_shows_no_old_figures(days: Days) -> None:
     class Away:
-        async def fetch(self, *_: Any) -> Any:
+        async def fetch_within(self, *_: Any) -> Any:
             raise DatabaseUnavailable
 
     metrics.gauge("queue_rows").labels("due").set(3)

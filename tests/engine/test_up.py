@@ -119,6 +119,11 @@ def test_a_taken_port_is_one_sentence(data):
     assert not data.exists()
 
 
+def test_an_embedded_database_needs_a_worker_here(data):
+    assert "VARSEL_WORKERS" in refused(varsel("up", "--port", "0", "--data", str(data), workers="0"), 2)
+    assert not data.exists() or not any(data.iterdir())
+
+
 def test_two_cannot_share_a_directory(sandbox):
     sentence = refused(sandbox.run("up", "--sandbox", "--port", "0"))
     assert str(sandbox.process.pid) in sentence
@@ -252,6 +257,14 @@ async def test_production_refuses_a_sandbox_database_whose_calendar_was_moved(
     assert "sandbox" in refused(done)
 
 
+def test_a_sandbox_refuses_the_database_of_a_production(database_url, data, tmp_path):
+    settings = {"database_url": database_url, "master_key_file": str(tmp_path / "master.key")}
+    with Server(data, **settings) as production:
+        assert production.stop() == 0
+    done = varsel("up", "--sandbox", "--port", "0", "--data", str(tmp_path / "sandbox"), **settings)
+    assert "production" in refused(done)
+
+
 def test_tokens_of_the_command_line_count(sandbox):
     with sandbox.client(sandbox.token()) as http:
         assert http.get(FEED, params={"seq": 0}).status_code == 200
@@ -261,7 +274,10 @@ def test_tokens_of_the_command_line_count(sandbox):
         assert http.get(FEED, params={"seq": 0}).status_code == 403
     assert sandbox.token("--person", PERSON).count(".") == 2
     assert sandbox.token("--platform").count(".") == 2
-    assert "nobody" in refused(sandbox.run("dev", "token", "--org", "nobody"))
+    said = refused(sandbox.run("dev", "token", "--org", "nobody"))
+    assert "nobody" in said
+    assert "ttd" in said
+    assert "eleven digits" in refused(sandbox.run("dev", "token", "--person", "123"))
 
 
 def test_the_clock_of_the_command_line(data):

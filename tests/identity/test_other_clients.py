@@ -61,6 +61,7 @@ def orders_with(sandbox: Server, maskinporten_token: str) -> None:
         assert made.status_code == 201, made.text
 
 
+@pytest.mark.needs("curl", "openssl")
 def test_plain_curl_as_the_guide_has_it(sandbox: Server, tmp_path: Path) -> None:
     page = (ROOT / "docs/how-to/token-with-curl.md").read_text("utf-8")
     script = [f'varsel() {{ {shlex.quote(sys.executable)} -m varsel.cli.main "$@"; }}']

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import socket
 from datetime import UTC, datetime
+from urllib.parse import quote
 
 import asyncpg
 import pytest
 
-from varsel.runtime.errors import DatabaseUnavailable
-from varsel.store.database import Database, Listener
+from varsel.runtime.errors import DatabaseUnavailable, OperatorError, SettingsError
+from varsel.store import database as database_module
+from varsel.store.database import Database, DatabaseRefused, Listener, opening
 from varsel.store.ids import floor_of, milliseconds_of, uuid7
 from varsel.store.migrations import MigrationError, all_migrations, migrate, status
 from varsel.store.partitions import FEED_BLOCK, ensure_partitions, month_of, statements
@@ -100,3 +104,97 @@ async def test_wakes_are_folded_and_heard(database: Database) -> None:
 async def test_a_database_that_is_away_is_unavailable() -> None:
     with pytest.raises(DatabaseUnavailable):
         await Database.open("postgresql://nobody@127.0.0.1:1/none")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "nonsense",
+        "mysql://u:hunter2@h/d",
+        "postgresql://u:hunter2@h:port/d",
+        "postgresql://u:hunter2@h/d?sslmode=x",
+    ],
+)
+async def test_an_address_that_is_none_is_one_sentence_without_the_password(url: str) -> None:
+    for attempt in (Database.open, status, migrate):
+        with pytest.raises(SettingsError, match="VARSEL_DATABASE_URL") as caught:
+            await attempt(url)
+        assert "hunter2" not in str(caught.value)
+
+
+async def test_a_database_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        monkeypatch.setattr(database_module, "CONNECT_SECONDS", 0.1)
+        with pytest.raises(
+            DatabaseUnavailable, match=f"d at 127.0.0.1:{port} does not answer .nothing within"
+        ):
+            await status(f"postgresql://u:hunter2@127.0.0.1:{port}/d")
+    with pytest.raises(DatabaseUnavailable, match="Connection refused") as caught:
+        await Database.open(f"postgresql://u:hunter2@127.0.0.1:{port}/d")
+    assert "hunter2" not in str(caught.value)
+
+
+async def test_a_database_that_does_not_exist_or_refuses_the_user_is_said_so(empty_database_url: str) -> None:
+    with pytest.raises(DatabaseRefused, match="The database nowhere at"):
+        await status(re.sub(r"/empty_\d+", "/nowhere", empty_database_url))
+    stranger = empty_database_url.replace("varsel@", quote("kari nordmann") + "@")
+    with pytest.raises(DatabaseRefused, match="does not let kari nordmann in"):
+        await status(stranger)
+
+
+async def test_an_older_postgresql_is_refused(
+    empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "OLDEST", 99)
+    with pytest.raises(OperatorError, match="needs 99 or newer"):
+        await migrate(empty_database_url)
+
+
+async def test_a_user_who_may_not_make_tables_is_told_so(empty_database_url: str) -> None:
+    connection = await asyncpg.connect(empty_database_url)
+    await connection.execute("create role guest; revoke create on schema public from public")
+    await connection.execute(
+        "alter database %s set role guest" % await connection.fetchval("select current_database()")
+    )
+    await connection.close()
+    with pytest.raises(MigrationError, match="OWNER"):
+        await migrate(empty_database_url)
+    connection = await asyncpg.connect(empty_database_url)
+    await connection.execute("set role varsel; drop role guest")
+    await connection.close()
+
+
+@pytest.mark.parametrize("error", [asyncpg.InvalidPasswordError, asyncpg.InvalidCatalogNameError])
+def test_being_shut_out_while_it_runs_is_an_outage_for_callers(error: type[asyncpg.PostgresError]) -> None:
+    assert database_module.is_unavailable(error("x"))
+    with pytest.raises(OperatorError), opening("postgresql://u@h/d"):
+        raise error("x")
+
+
+async def test_a_question_with_a_limit_is_left_behind_when_the_server_hangs(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (await database.fetch_within(60, "select 1 as one"))[0]["one"] == 1
+    with pytest.raises(asyncpg.UndefinedTableError):
+        await database.fetch_within(60, "select 1 from nowhere")
+    hung = asyncio.Event()
+
+    async def hanging(_sql: str, *_args: object) -> list[asyncpg.Record]:
+        # As the driver does: told to stop, it waits for the server first.
+        try:
+            await hung.wait()
+        except asyncio.CancelledError:
+            await hung.wait()
+            raise
+        return []
+
+    monkeypatch.setattr(database, "fetch", hanging)
+    with pytest.raises(DatabaseUnavailable):
+        await database.fetch_within(0.01, "select 1")
+    hung.set()
+
+
+def test_a_full_disk_is_called_one() -> None:
+    with pytest.raises(DatabaseUnavailable, match="disk"), database_module.unavailable_as_such():
+        raise asyncpg.DiskFullError("could not extend file")

@@ -64,7 +64,7 @@ class Base:
         database = await Database.open(
             ground.url,
             direct_url=ground.direct_url,
-            size=max(2, settings.database_pool),
+            size=settings.database_pool,
             name=f"varsel-{name}",
         )
         try:
@@ -89,11 +89,8 @@ class Base:
 
 async def _calendar(database: Database, listener: Listener, *, sandbox: bool) -> ShiftedCalendar:
     """The calendar of this process: in a sandbox it follows the one in the database, elsewhere it is the machine's."""
+    await clock.claim(database, sandbox=sandbox)
     if not sandbox:
-        if await clock.show(database):
-            raise OperatorError(
-                "This database belongs to a sandbox whose calendar was moved; production never runs on it."
-            )
         return ShiftedCalendar(SystemMachine())
     calendar = await FollowedCalendar.open(SystemMachine(), database, listener)
     # Rooms heard the announcement too, perhaps before this process knew the new time: they look again now.

@@ -61,7 +61,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     words = list(sys.argv[1:] if arguments is None else arguments)
     _mend_streams()
     debug = "--debug" in words
-    code = run([word for word in words if word != "--debug"], debug=debug)
+    try:
+        code = run([word for word in words if word != "--debug"], debug=debug)
+    except KeyboardInterrupt:
+        code = 130  # while the commands were still being loaded
     if code not in EXIT_CODES:  # pragma: no cover - a child's own code, passed on
         code = 1
     for stream in (sys.stdout, sys.stderr):

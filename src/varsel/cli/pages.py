@@ -27,7 +27,7 @@ def settings_page() -> str:
 
 Every setting is an environment variable, a line of `.env` (same name) or of `varsel.toml` (lower case, without `VARSEL_`), both in
 the working directory. Where several name one, the later of `varsel.toml`, `.env`, environment and command line wins. A secret may
-also be given as a file: `VARSEL_…_FILE`. `VARSEL_SETTINGS_FILE` names another file than `varsel.toml`. A name that is unknown or a
+also be given as a file: `VARSEL_…_FILE`, in `varsel.toml` `…_file`. `VARSEL_SETTINGS_FILE` names another file than `varsel.toml`. A name that is unknown or a
 value that does not parse refuses to start. `varsel settings` prints this table.
 
 | setting | type | default | |

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -68,7 +69,13 @@ async def _http(role: str, settings: Settings) -> int:
         await server.start()
 
     with contextlib.closing(listening):
-        return await opened.until_asked(open_all, f"Varsel's role {role} answers on {settings.base_url}")
+        return await opened.until_asked(open_all, f"Varsel's role {role} answers on {_address(listening)}")
+
+
+def _address(listening: socket.socket) -> str:
+    """Where a listener is reached, which behind a proxy is not the public address."""
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 async def _worker(settings: Settings, *, watched: bool) -> int:

@@ -227,6 +227,8 @@ async def _asked(url: str) -> bytes:
 
 #: Never through a proxy of the environment: this is loopback.
 OFFICE_CALLS: Final = build_opener(ProxyHandler({}))
+#: Seconds for the database to show that it answers; whoever asks for readiness does not wait much longer.
+READY_SECONDS: Final = 2.0
 #: Paths that belong to the identity room.
 IDENTITY_PATHS: Final = (
     "/maskinporten",
@@ -296,7 +298,7 @@ def _documents(base: Base, bound: Sequence[Bound], roles: frozenset[str]) -> dic
 
 async def _database_state(base: Base) -> str:
     try:
-        await base.database.fetchval("select 1")
+        await base.database.fetch_within(READY_SECONDS, "select 1")
     except DatabaseUnavailable:
         return "unavailable"
     return READY

@@ -15,7 +15,9 @@ def settings() -> None:
 
 def kind(setting: Setting) -> str:
     """What a value must be, in a word or by its choices."""
-    return " or ".join(setting.choices) if setting.choices else setting.kind
+    if setting.least:
+        return f"{setting.kind} from {setting.least}"
+    return " or ".join(setting.choices) or setting.kind
 
 
 def spelled(setting: Setting) -> str:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import resource
 import signal
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from cyclopts import Parameter
 
 from varsel.cli.terminal import progress, say
 from varsel.runtime.settings import Settings, load
+
+MOST_DESCRIPTORS: Final = 1_048_576
 
 
 def up(
@@ -40,8 +44,19 @@ def run(work: Coroutine[Any, Any, int]) -> int:
         work.close()  # the platform is not installed; the sentence about that is enough
         raise
 
+    take_all_descriptors()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(work)
+
+
+def take_all_descriptors() -> None:
+    """Raise the soft limit of open files to the hard one: each caller that keeps a connection takes one, and the usual 1,024 are few."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # A boundless one is more than the kernel gives.
+    wanted = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
+    if wanted > soft != resource.RLIM_INFINITY:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 async def _up(settings: Settings, *, sandbox: bool) -> int:

@@ -21,10 +21,11 @@ from varsel.cli import child
 from varsel.cli.base import Base, Ground
 from varsel.cli.place import Place, PlaceError, Running, claim, data_directory
 from varsel.cli.roles import HTTP_ROLES, open_bounces, open_front
-from varsel.runtime.errors import OperatorError
+from varsel.runtime.errors import OperatorError, SettingsError
 from varsel.runtime.server import HttpServer, bind
 from varsel.runtime.settings import Settings
 from varsel.runtime.supervise import Child, State
+from varsel.store.embedded.settings import BASE
 
 if TYPE_CHECKING:
     from varsel.sandbox.room import SandboxRoom
@@ -35,6 +36,9 @@ log = structlog.get_logger("varsel.world")
 LOOPBACK: Final = "127.0.0.1"
 #: Bounces of a sandbox's mail come back to addresses of this domain.
 SANDBOX_BOUNCES: Final = "bounces.varsel.localhost"
+#: Connections that the embedded server takes without being asked for more, and those it takes beyond what our processes may open.
+SERVED_ANYWAY: Final = int(BASE["max_connections"])
+SPARE_CONNECTIONS: Final = 20
 #: Seconds between two starts of a PostgreSQL that died.
 PAUSES: Final = (0.0, 1.0, 2.0, 5.0, 10.0)
 
@@ -130,6 +134,10 @@ class World:
 
     async def _start(self) -> None:
         settings = self.settings
+        if not settings.workers and not settings.database_url:
+            raise SettingsError(
+                "VARSEL_WORKERS must be at least 1: nobody else could work on the embedded database."
+            )
         host = LOOPBACK if self.sandbox else settings.host
         listening = self._close.enter_context(contextlib.closing(bind(host, settings.port)))
         self.settings = settings = settings.replace(port=listening.getsockname()[1])
@@ -212,10 +220,8 @@ class World:
         return Ground(url, direct, str(self.place.master_key(self.settings)), self.sandbox)
 
     async def _start_postgres(self) -> str:
-        from varsel.store.embedded import EmbeddedServer
-
         self._say("Starting the database")
-        server = EmbeddedServer(self.place.data, on_progress=self._say)
+        server = self._embedded(on_progress=self._say)
         await server.start()
         self._postgres = server
         self._close.push_async_callback(self._stop_postgres)
@@ -223,14 +229,23 @@ class World:
         self._close.push_async_callback(_cancel, keeper)
         return server.dsn
 
+    def _embedded(self, on_progress: Callable[[str], None] | None = None) -> EmbeddedServer:
+        from varsel.store.embedded import EmbeddedServer
+
+        settings = self.settings
+        # Each process has a pool and one that listens; the rest is for commands beside us and for the owner's psql.
+        needed = (1 + settings.workers + settings.api_processes) * (
+            settings.database_pool + 2
+        ) + SPARE_CONNECTIONS
+        more = {"max_connections": str(needed)} if needed > SERVED_ANYWAY else {}
+        return EmbeddedServer(self.place.data, on_progress=on_progress, extra_settings=more)
+
     async def _stop_postgres(self) -> None:
         if self._postgres is not None:
             await self._postgres.stop()
 
     async def _keep_postgres(self, dsn: str) -> None:
         """Start PostgreSQL again when it dies; pools and listeners come back by themselves."""
-        from varsel.store.embedded import EmbeddedServer
-
         while True:
             assert self._postgres is not None
             code = await self._postgres.wait()
@@ -241,7 +256,7 @@ class World:
             await self._postgres.stop()
             for attempt in range(1_000_000):
                 await asyncio.sleep(PAUSES[min(attempt, len(PAUSES) - 1)])
-                server = EmbeddedServer(self.place.data)
+                server = self._embedded()
                 try:
                     await server.start()
                 except OperatorError as error:

@@ -48,9 +48,10 @@ class Queues:
             if self._machine.monotonic() < self._fresh_until:
                 return
             try:
-                async with asyncio.timeout(PATIENCE):
-                    rows = await self._database.fetch(_sql.queue_figures, self._calendar.now(), MOST)
-            except (Unavailable, TimeoutError):
+                rows = await self._database.fetch_within(
+                    PATIENCE, _sql.queue_figures, self._calendar.now(), MOST
+                )
+            except Unavailable:
                 log.warning("no figures of the queues: the database is away", action="delivery.no_figures")
                 for one in (_rows, _oldest, _ready_rows, _ready_oldest):
                     one.clear()

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -43,6 +44,8 @@ LIFE: Final = 1800
 MASKINPORTEN_LIFE: Final = 120
 PLATFORM_LIFE: Final = 300
 TEST_CLIENT: Final = "altinn-test-tools"
+#: The form alone: people of tests need no right check digits.
+_ELEVEN_DIGITS: Final = re.compile(r"[0-9]{11}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,8 @@ async def claims_for(database: Database, wanted: Wanted, issuer: str, now: int) 
     start = min(now, now + wanted.expires_in - LIFE) if wanted.expires_in < 0 else now
     end = now + wanted.expires_in
     if wanted.person is not None:
+        if not _ELEVEN_DIGITS.fullmatch(wanted.person):
+            raise OperatorError("A national identity number has eleven digits.")
         await add_person(database, wanted.person, "")
         row = await database.fetchrow(sql.person_of, wanted.person)
         assert row is not None
@@ -118,7 +123,10 @@ async def claims_for(database: Database, wanted: Wanted, issuer: str, now: int) 
     else:
         row = await database.fetchrow(sql.number_of, wanted.org) if wanted.org else None
         if row is None and wanted.org and wanted.number is None:
-            raise OperatorError(f"There is no service owner {wanted.org}.")
+            known = [found["code"] for found in await database.fetch(sql.service_owners)]
+            raise OperatorError(
+                f"There is no service owner {wanted.org} but {', '.join(known)}; `varsel owner add` registers one."
+            )
         # The test department has no number of its own; it stands in for Digdir, as in the exchange.
         number = wanted.number or (row["number"] if row is not None else None) or DIGDIR
         incoming = {**common, "consumer": party(number)}

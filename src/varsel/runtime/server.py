@@ -56,6 +56,10 @@ class _HeadTooLongError(Exception):
     """The request's head is beyond HEAD_LIMIT."""
 
 
+class _HostError(Exception):
+    """An HTTP/1.1 request names no host, or several."""
+
+
 class _State(ServerState):
     """What all connections of one server share. `connections` and `tasks` are uvicorn's."""
 
@@ -226,6 +230,9 @@ class Connection(HttpToolsProtocol):
             if size > self._state.limits.head_bytes:
                 raise _HeadTooLongError
         version = self.parser.get_http_version()
+        # RFC 9112 3.2: a proxy in front could have read another host than we do.
+        if version == "1.1" and [name for name, _ in self.headers].count(b"host") != 1:
+            raise _HostError
         if self.url.startswith(b"/") and b"#" not in self.url:
             raw_path, _, query = self.url.partition(b"?")
         else:

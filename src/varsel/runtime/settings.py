@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from varsel.runtime.errors import SettingsError
 
@@ -23,13 +24,16 @@ NO_SETTINGS: Final = frozenset({"VARSEL_SETTINGS_FILE", "VARSEL_FAULT_STEP"})
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One row. `kind`: text, secret, number, seconds, flag, list (comma or space separated), choice (of `choices`)."""
+    """One row. `kind`: text, secret, url (http or https), number (not below `least`), port, seconds, flag, list (comma or space
+    separated), choice (of `choices`).
+    """
 
     name: str
     kind: str
     default: Any
     sentence: str
     choices: tuple[str, ...] = ()
+    least: int = 0
 
     @property
     def variable(self) -> str:
@@ -40,11 +44,11 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     # Where things are
     Setting(
         "public_url",
-        "text",
+        "url",
         "",
         "Public base of links, issuers and metadata, without a trailing slash; default http://127.0.0.1:<port>.",
     ),
-    Setting("port", "number", 5090, "Port of the public HTTP listener."),
+    Setting("port", "port", 5090, "Port of the public HTTP listener."),
     Setting(
         "host",
         "text",
@@ -53,7 +57,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     ),
     Setting(
         "internal_port",
-        "number",
+        "port",
         0,
         "Port of the internal listener for triggers, metrics pages and internal sends; 0 serves none.",
     ),
@@ -80,7 +84,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "",
         "PostgreSQL without the transaction pooler that stands at VARSEL_DATABASE_URL; for LISTEN and migrations.",
     ),
-    Setting("database_pool", "number", 10, "Connections of one process to the database."),
+    Setting("database_pool", "number", 10, "Connections of one process to the database.", least=2),
     Setting(
         "master_key_file",
         "text",
@@ -88,7 +92,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "File with the master key that encrypts secrets at rest; default <data>/master.key, made when absent.",
     ),
     Setting("workers", "number", 1, "Worker processes that `varsel up` starts."),
-    Setting("api_processes", "number", 1, "HTTP processes that `varsel up` starts."),
+    Setting("api_processes", "number", 1, "HTTP processes that `varsel up` starts.", least=1),
     Setting("stop_seconds", "seconds", 20, "How long a stopping process may finish what is in hand."),
     # Logs and metrics
     Setting(
@@ -165,7 +169,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         60,
         "When an unknown handoff without evidence is settled by rule.",
     ),
-    Setting("smtp_connections", "number", 16, "Connections a worker keeps to one SMTP server."),
+    Setting("smtp_connections", "number", 16, "Connections a worker keeps to one SMTP server.", least=1),
     Setting(
         "pace",
         "list",
@@ -181,7 +185,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     ),
     Setting(
         "bounce_port",
-        "number",
+        "port",
         0,
         "Port of the SMTP listener that takes bounces to VARSEL_BOUNCE_DOMAIN; 0 opens none outside the sandbox.",
     ),
@@ -226,9 +230,13 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "Delay before an inconclusive condition or a failed register is asked again.",
     ),
     Setting(
-        "authorization_batch", "number", 500, "Pairs of user and organization in one authorization request."
+        "authorization_batch",
+        "number",
+        500,
+        "Pairs of user and organization in one authorization request.",
+        least=1,
     ),
-    Setting("feed_max_page", "number", 500, "Largest page of the status feed."),
+    Setting("feed_max_page", "number", 500, "Largest page of the status feed.", least=1),
     Setting("keep_feed_days", "number", 90, "Days a feed entry is kept."),
     Setting("keep_text_days", "number", 30, "Days texts are kept after an order ended."),
     Setting(
@@ -236,11 +244,11 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     ),
     Setting("dry_run_rate", "number", 120, "Dry runs of orders that one creator may make in a minute."),
     # Registers
-    Setting("profile_url", "text", "", "Base of the Profile register; empty uses the built-in contacts."),
-    Setting("register_url", "text", "", "Base of the Register for names; empty uses the built-in contacts."),
+    Setting("profile_url", "url", "", "Base of the Profile register; empty uses the built-in contacts."),
+    Setting("register_url", "url", "", "Base of the Register for names; empty uses the built-in contacts."),
     Setting(
         "authorization_url",
-        "text",
+        "url",
         "",
         "Base of the authorization decision point; empty uses the built-in contacts.",
     ),
@@ -253,9 +261,9 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "Who issues tokens (identity reference, section 11).",
         ("builtin", "external", "altinn"),
     ),
-    Setting("altinn_issuer", "text", "", "Trusted issuer of Altinn tokens in mode altinn."),
-    Setting("maskinporten_issuer", "text", "", "Trusted Maskinporten in mode external."),
-    Setting("idporten_issuer", "text", "", "OpenID provider for people; empty uses the built-in one."),
+    Setting("altinn_issuer", "url", "", "Trusted issuer of Altinn tokens in mode altinn."),
+    Setting("maskinporten_issuer", "url", "", "Trusted Maskinporten in mode external."),
+    Setting("idporten_issuer", "url", "", "OpenID provider for people; empty uses the built-in one."),
     Setting("idporten_client_id", "text", "", "Client at the external OpenID provider."),
     Setting("idporten_client_secret", "secret", "", "Its secret."),
     Setting(
@@ -291,20 +299,20 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "token_rate", "number", 6000, "Token requests a minute from one address or client; 0 sets no limit."
     ),
     # Sandbox
-    Setting("smtp_inbox_port", "number", 2525, "Port of the sandbox's SMTP inbox; 0 takes a free one."),
+    Setting("smtp_inbox_port", "port", 2525, "Port of the sandbox's SMTP inbox; 0 takes a free one."),
     Setting(
-        "sms_gateway_port", "number", 0, "Port of the sandbox's SMS gateway simulator; 0 takes a free one."
+        "sms_gateway_port", "port", 0, "Port of the sandbox's SMS gateway simulator; 0 takes a free one."
     ),
-    Setting("file_host_port", "number", 0, "Port of the sandbox's blob host; 0 takes a free one."),
+    Setting("file_host_port", "port", 0, "Port of the sandbox's blob host; 0 takes a free one."),
     Setting(
         "acs_port",
-        "number",
+        "port",
         0,
         "Port of the sandbox's simulator of Azure Communication Services, which then takes the e-mail; 0 opens none.",
     ),
     Setting(
         "register_port",
-        "number",
+        "port",
         0,
         "Port of the sandbox's simulator of Profile, Register and authorization, which then are asked over HTTP; 0 opens none.",
     ),
@@ -430,14 +438,24 @@ def parse(setting: Setting, raw: Any) -> Any:
                 raise refuse("must be text")
             return raw.strip()
         case "number":
-            try:
-                number = int(raw)
-            except (TypeError, ValueError):
-                raise refuse("must be a whole number") from None
-            if number < 0:
-                raise refuse("must not be negative")
+            number = _whole(raw)
+            if number is None:
+                raise refuse("must be a whole number")
+            if number < setting.least:
+                raise refuse(f"must be at least {setting.least}" if setting.least else "must not be negative")
             return number
+        case "port":
+            number = _whole(raw)
+            if number is None or not 0 <= number <= 65535:
+                raise refuse("must be a port from 0 to 65535")
+            return number
+        case "url":
+            if not isinstance(raw, str) or not (not raw.strip() or _is_web_address(raw.strip())):
+                raise refuse("must be an address that begins with http:// or https://")
+            return raw.strip()
         case "seconds":
+            if isinstance(raw, bool):
+                raise refuse("must be a number of seconds")
             try:
                 seconds = float(raw)
             except (TypeError, ValueError):
@@ -462,6 +480,51 @@ def parse(setting: Setting, raw: Any) -> Any:
             raise AssertionError(setting.kind)
 
 
+def _whole(raw: Any) -> int | None:
+    """TOML has booleans and fractions of its own, which `int` would round."""
+    if isinstance(raw, bool | float):
+        return None
+    try:
+        return int(raw)
+    except (TypeError, ValueError):
+        return None
+
+
+def _is_web_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        return False
+    plain = not any(letter.isspace() for letter in text) and not parts.query and not parts.fragment
+    return plain and parts.scheme in ("http", "https") and bool(parts.hostname) and port != 0
+
+
+def _names_file(name: str) -> bool:
+    """Whether `name` is that of a secret followed by _file."""
+    return name.endswith("_file") and name not in BY_NAME and _is_secret(name.removesuffix("_file"))
+
+
+def _is_secret(name: str) -> bool:
+    return name in BY_NAME and BY_NAME[name].kind == "secret"
+
+
+def _from_file(path: Any, shown: str) -> str:
+    """The secret in a file; `shown` is what the owner calls the setting that names it."""
+    try:
+        return Path(str(path)).read_text("utf-8").strip()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise SettingsError(f"{shown} names a file that cannot be read: {reason}.") from None
+
+
+def _once(found: Mapping[str, Any], name: str, origin: str) -> None:
+    """Which of two values counts must not hang on the order of an environment."""
+    if name in found:
+        variable = BY_NAME[name].variable
+        raise SettingsError(f"{variable} and {variable}_FILE are both set ({origin}); keep one of them.")
+
+
 def _from_environment(environment: Mapping[str, str], origin: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for variable, value in environment.items():
@@ -470,13 +533,12 @@ def _from_environment(environment: Mapping[str, str], origin: str) -> dict[str, 
             continue
         name = variable.removeprefix(PREFIX).lower()
         if name in BY_NAME:
+            _once(found, name, origin)
             found[name] = value
-        elif name.endswith("_file") and BY_NAME.get(name.removesuffix("_file"), SETTINGS[0]).kind == "secret":
-            try:
-                found[name.removesuffix("_file")] = Path(value).read_text("utf-8").strip()
-            except (OSError, UnicodeDecodeError) as error:
-                reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-                raise SettingsError(f"{variable} names a file that cannot be read: {reason}.") from None
+        elif _names_file(name):
+            secret = name.removesuffix("_file")
+            _once(found, secret, origin)
+            found[secret] = _from_file(value, variable)
         else:
             raise SettingsError(f"{variable} ({origin}) is not a setting; `varsel settings` lists them.")
     return found
@@ -484,7 +546,7 @@ def _from_environment(environment: Mapping[str, str], origin: str) -> dict[str, 
 
 def _read_dotenv(path: Path) -> dict[str, str]:
     found = {}
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+    for number, line in enumerate(_text_of(path).splitlines(), 1):
         text = line.strip().removeprefix("export ")
         if not text or text.startswith("#"):
             continue
@@ -501,15 +563,32 @@ def _read_dotenv(path: Path) -> dict[str, str]:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        content = tomllib.loads(path.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        content = tomllib.loads(_text_of(path))
+    except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path.name} is not TOML: {error}.") from None
+    found: dict[str, Any] = {}
     for name, value in content.items():
+        if _names_file(name):
+            secret = name.removesuffix("_file")
+            _once(found, secret, path.name)
+            found[secret] = _from_file(value, f"{name} in {path.name}")
+            continue
         if name not in BY_NAME:
             raise SettingsError(f"{name} in {path.name} is not a setting; `varsel settings` lists them.")
         if isinstance(value, dict):
             raise SettingsError(f"{name} in {path.name} must be a plain value.")
-    return content
+        _once(found, name, path.name)
+        found[name] = value
+    return found
+
+
+def _text_of(path: Path) -> str:
+    """A file of settings; SettingsError when it is there and cannot be read."""
+    try:
+        return path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise SettingsError(f"The settings in {path.absolute()} cannot be read: {reason}.") from None
 
 
 def load(
@@ -517,17 +596,25 @@ def load(
 ) -> Settings:
     """Settings from files and environment; `overrides` (command-line options) win. Raises SettingsError."""
     environment = os.environ if environment is None else environment
-    directory = Path.cwd() if directory is None else directory
+    directory = Path() if directory is None else directory
     found: dict[str, Any] = {}
     named = environment.get("VARSEL_SETTINGS_FILE")
     toml = Path(named) if named else directory / "varsel.toml"
-    if named and not toml.is_file():
+    if named and not _is_file(toml):
         raise SettingsError("VARSEL_SETTINGS_FILE names a file that does not exist.")
-    if toml.is_file():
+    if _is_file(toml):
         found |= _read_toml(toml)
     dotenv = directory / ".env"
-    if dotenv.is_file():
+    if _is_file(dotenv):
         found |= _from_environment(_read_dotenv(dotenv), ".env")
     found |= _from_environment(environment, "environment")
     found |= {name: value for name, value in overrides.items() if value is not None}
     return Settings(**found)
+
+
+def _is_file(path: Path) -> bool:
+    """False too in a folder that is closed to this account, as that of whoever started it by `su` may be."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False

@@ -5,7 +5,7 @@ Parent and child hold the two ends of a socket pair and speak lines of JSON over
     parent → child   {"config": …}           what the child is to be, with its secrets: never in arguments or environment
     child → parent   {"ready": true}         or {"refused": sentence, "code": n}, one sentence for the operator
     parent → child   {"go": true}            the moment to begin, for a child that waits for it
-    parent → child   {"ask": topic}          child → parent {"answer": text}
+    parent → child   {"ask": topic, "number": n}    child → parent {"answer": text, "number": n}
 
 The kernel kills a child when its parent dies (PR_SET_PDEATHSIG), and a child that sees its line end leaves too, so nothing stays
 behind after a kill -9. Children run in sessions of their own: Ctrl-C reaches Varsel alone, which stops them in its order.
@@ -128,6 +128,7 @@ class Child:
         self._ended: asyncio.Future[int] | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._asking = asyncio.Lock()
+        self._asked = 0
         self._going = False
         self._stopping = False
 
@@ -152,13 +153,13 @@ class Child:
         async with self._asking:
             if self.state is not State.READY or self._line is None:
                 return None
+            self._asked += 1
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(ANSWER_LIMIT):
-                    await self._line.say(ask=topic)
-                    heard = await self._line.hear()
-                    return None if heard is None else str(heard.get("answer", ""))
-            # A late answer would be taken for the next one: this line is of no more use for questions.
-            self._line.close()
+                    await self._line.say(ask=topic, number=self._asked)
+                    while (heard := await self._line.hear()) is not None:
+                        if heard.get("number") == self._asked:  # else a late answer to an earlier question
+                            return str(heard.get("answer", ""))
             return None
 
     async def stop(self, grace: float) -> None:
@@ -293,7 +294,7 @@ def _end_of(process: subprocess.Popen[bytes]) -> asyncio.Future[int]:
 
 
 class StopSignals:
-    """SIGTERM or SIGINT asks to stop; a second SIGINT calls `now`, which does not come back."""
+    """SIGTERM, SIGINT or the end of the terminal asks to stop; a second SIGINT calls `now`, which does not come back."""
 
     def __init__(self, now: Callable[[], None]) -> None:
         self.asked = asyncio.Event()
@@ -303,12 +304,16 @@ class StopSignals:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self.asked.set)
         loop.add_signal_handler(signal.SIGINT, self._interrupt)
+        # Whoever started us by nohup wants us to stay.
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            loop.add_signal_handler(signal.SIGHUP, self.asked.set)
         return self
 
     def __exit__(self, *_: object) -> None:
         loop = asyncio.get_running_loop()
         loop.remove_signal_handler(signal.SIGTERM)
         loop.remove_signal_handler(signal.SIGINT)
+        loop.remove_signal_handler(signal.SIGHUP)
 
     def _interrupt(self) -> None:
         if self.asked.is_set():
@@ -346,7 +351,7 @@ async def serve_line(
             if heard.get("go"):
                 go.set()
             elif (answer := answers.get(str(heard.get("ask")))) is not None:
-                await line.say(answer=answer())
+                await line.say(answer=answer(), number=heard.get("number"))
         if os.getppid() != parent:
             os._exit(1)  # the parent is gone, and what it gave us with it
 

@@ -84,6 +84,19 @@ async def show(database: Database) -> timedelta:
     return shift
 
 
+async def claim(database: Database, *, sandbox: bool) -> None:
+    """Mark a database as that of a sandbox or of a production when nobody has; OperatorError for what may not work on it."""
+    await database.execute(_sql.claim_mode, "sandbox" if sandbox else "production")
+    if sandbox and await database.fetchval(_sql.read_mode) == "production":
+        raise OperatorError(
+            "This database belongs to a production, whose messages a sandbox would take; give the sandbox another database."
+        )
+    if not sandbox and await show(database):
+        raise OperatorError(
+            "This database belongs to a sandbox whose calendar was moved; production never runs on it."
+        )
+
+
 async def advance(database: Database, by: timedelta) -> timedelta:
     """Move the calendar on, for every process of this installation; the new shift.
 

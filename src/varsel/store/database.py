@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+import os
+import socket
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, TypeAlias
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import asyncpg
 import structlog
 
-from varsel.runtime.errors import DatabaseUnavailable
+from varsel.runtime.errors import DatabaseUnavailable, OperatorError, SettingsError
 
 log = structlog.get_logger("varsel.store")
 
@@ -22,8 +25,14 @@ CHANNEL: Final = "varsel"
 #: At most this many notifications a second from one process; what comes between is folded (design 4.1, NOTIFY).
 WAKES_PER_SECOND: Final = 50
 
-#: SQLSTATE classes and codes that mean "the database, not the statement": connection, resources, shutdown, read-only.
-_UNAVAILABLE = ("08", "53", "57", "25006")
+#: Seconds for a connection to be made.
+CONNECT_SECONDS: Final = 10.0
+#: The oldest PostgreSQL that has what the schema uses (uuidv7).
+OLDEST: Final = 18
+
+#: SQLSTATE classes and codes that mean "the database, not the statement": connection, resources, shutdown, read-only, and a
+#: password or a database that is no longer what it was when we started.
+_UNAVAILABLE = ("08", "53", "57", "25006", "28", "3D000")
 
 Connection: TypeAlias = (
     "asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]"
@@ -55,8 +64,72 @@ def unavailable_as_such() -> Any:
         TimeoutError,
     ) as error:
         if is_unavailable(error):
-            raise DatabaseUnavailable from error
+            full = isinstance(error, asyncpg.DiskFullError)
+            raise DatabaseUnavailable("The disk of the database is full." if full else None) from error
         raise
+
+
+class DatabaseRefused(OperatorError):
+    """The database does not let Varsel in."""
+
+
+@contextlib.contextmanager
+def opening(url: str) -> Iterator[None]:
+    """Around the first connection to a database: what stands in the way becomes one sentence, without the password."""
+    try:
+        yield
+    except asyncpg.InvalidAuthorizationSpecificationError as error:
+        user = unquote(urlsplit(url).username or "") or "this account"
+        raise DatabaseRefused(
+            f"The database {_shown(url)} does not let {user} in; look at user and password in VARSEL_DATABASE_URL."
+        ) from error
+    except asyncpg.InvalidCatalogNameError as error:
+        raise DatabaseRefused(
+            f"The database {_shown(url)} does not exist; make it there, or name another in VARSEL_DATABASE_URL."
+        ) from error
+    except ValueError as error:
+        # The driver's own text may quote the address, and with it the password.
+        raise SettingsError(
+            "VARSEL_DATABASE_URL is no address of a database; it looks like postgresql://user:password@host:5432/database."
+        ) from error
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        if not is_unavailable(error):
+            raise
+        raise DatabaseUnavailable(
+            f"The database {_shown(url)} does not answer ({_reason(error)})."
+        ) from error
+
+
+async def connect(url: str) -> asyncpg.Connection[asyncpg.Record]:
+    """A session of its own with a PostgreSQL that is new enough; errors as those of `opening`."""
+    with opening(url):
+        connection = await asyncpg.connect(url, timeout=CONNECT_SECONDS)
+    found = connection.get_server_version()
+    if found.major < OLDEST:
+        await connection.close()
+        raise DatabaseRefused(
+            f"The database {_shown(url)} is PostgreSQL {found.major}, and Varsel needs {OLDEST} or newer."
+        )
+    return connection
+
+
+def _shown(url: str) -> str:
+    """Where a database is, without who asks: `varsel at db.example.org:5432`."""
+    parts = urlsplit(url)
+    host = parts.hostname or next(iter(parse_qs(parts.query).get("host", ())), "")
+    where = f"{host}:{parts.port}" if parts.port and parts.hostname else host
+    name = unquote(parts.path.strip("/"))
+    return " at ".join(word for word in (name, where) if word) or "of VARSEL_DATABASE_URL"
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, TimeoutError):
+        return f"nothing within {CONNECT_SECONDS:.0f} s"
+    if isinstance(error, socket.gaierror):
+        return "its host has no address"
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)
+    return str(error).rstrip(".")
 
 
 class Database:
@@ -76,10 +149,14 @@ class Database:
     async def open(
         cls, url: str, *, direct_url: str | None = None, size: int = 10, name: str = "varsel"
     ) -> Database:
-        """Connect. `name` is shown in pg_stat_activity. With `direct_url` a transaction pooler is assumed at `url`."""
-        with unavailable_as_such():
+        """Connect; errors as those of `opening`. `name` is shown in pg_stat_activity.
+
+        With `direct_url` a transaction pooler is assumed at `url`.
+        """
+        with opening(url):
             pool = await asyncpg.create_pool(
                 url,
+                timeout=CONNECT_SECONDS,
                 min_size=1,
                 max_size=size,
                 reset=_keep,
@@ -111,6 +188,22 @@ class Database:
     async def fetchval(self, sql: str, *args: Any) -> Any:
         with unavailable_as_such():
             return await self.pool.fetchval(sql, *args)
+
+    async def fetch_within(self, seconds: float, sql: str, *args: Any) -> list[asyncpg.Record]:
+        """`fetch`, and DatabaseUnavailable when it takes longer: for questions whose asker must be answered.
+
+        Leaving a statement is not enough, since the driver then waits for a server that hangs: the question is left to end alone.
+        """
+        asking = asyncio.get_running_loop().create_task(self.fetch(sql, *args))
+        asking.add_done_callback(_forget)
+        try:
+            await asyncio.wait({asking}, timeout=seconds)
+        finally:
+            if not asking.done():
+                asking.cancel()
+        if not asking.done():
+            raise DatabaseUnavailable
+        return asking.result()
 
     async def execute(self, sql: str, *args: Any) -> str:
         with unavailable_as_such():
@@ -154,6 +247,12 @@ class Database:
                 log.warning("wake not sent; polling will do", action="store.wake_lost")
                 return
             await asyncio.sleep(1 / WAKES_PER_SECOND)
+
+
+def _forget(asking: asyncio.Task[Any]) -> None:
+    """What a question that nobody waits for any more ended with."""
+    if not asking.cancelled():
+        asking.exception()
 
 
 class Listener:

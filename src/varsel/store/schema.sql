@@ -44,6 +44,8 @@ WITH (autovacuum_vacuum_threshold='2000', autovacuum_vacuum_scale_factor='0.02',
 CREATE TABLE public.calendar (
     singleton boolean DEFAULT true NOT NULL,
     shift interval DEFAULT '00:00:00'::interval NOT NULL,
+    mode text,
+    CONSTRAINT calendar_mode_check CHECK ((mode = ANY (ARRAY['sandbox'::text, 'production'::text]))),
     CONSTRAINT calendar_singleton_check CHECK (singleton)
 );
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from varsel.cli import main as main_module
 from varsel.cli import pages
 from varsel.cli.commands import COMMANDS, EXIT_CODES, GROUPS
 from varsel.cli.main import run
@@ -119,6 +120,17 @@ def test_an_unexpected_fault_shows_no_value(monkeypatch, capsys):
     shown = capsys.readouterr().err
     assert "kari@" not in shown
     assert "test_commands.py" in shown
+
+
+def test_an_interrupt_while_the_commands_load_is_quiet(monkeypatch, capsys):
+    def interrupted(*_: object, **__: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(main_module, "run", interrupted)
+    with pytest.raises(SystemExit) as caught:
+        main_module.main(["settings"])
+    assert caught.value.code == 130
+    assert capsys.readouterr().err == ""
 
 
 def test_settings_lists_every_setting(capsys):

@@ -121,12 +121,14 @@ def test_missing_programs_are_explained(monkeypatch: pytest.MonkeyPatch) -> None
         embedded.bin_dir()
 
 
-def test_full_disk_is_explained(folder: Path) -> None:
+@pytest.mark.parametrize("afterwards", ["", "PANIC:  cannot abort transaction 1, it was already committed\n"])
+def test_full_disk_is_explained(folder: Path, afterwards: str) -> None:
     place = places.Place(folder, places.Account(1, 1, "x", foreign=False), folder)
     place.run.mkdir()
     (place.run / "start.log").write_text(
         'running bootstrap script ... FATAL:  could not write to file "pg_wal/xlogtemp.29": No space left on device\n'
-        "child process exited with exit code 1\n"
+        + afterwards
+        + "child process exited with exit code 1\n"
     )
     message = str(launcher._failure("The database could not be made", place, {}))
     assert (

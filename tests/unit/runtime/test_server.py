@@ -221,6 +221,8 @@ async def test_lingering_has_an_end(served):
         b"GET http:// HTTP/1.1\r\nHost: x\r\n\r\n",
         b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
     ],
 )
 @on_both_loops
@@ -230,6 +232,12 @@ async def test_what_is_no_http_gets_400_and_the_end(served, raw):
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert answer.endswith(b"\r\n\r\n")
     assert world.app.waiting == 0
+
+
+@on_both_loops
+async def test_a_probe_of_http_1_0_needs_no_host(served):
+    world = await served()
+    assert (await world.say(b"GET / HTTP/1.0\r\n\r\n", end=False)).startswith(b"HTTP/1.1 200 ")
 
 
 @on_both_loops

@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.polling import until
 from varsel.runtime import supervise
-from varsel.runtime.supervise import Child, ChildFailed, State
+from varsel.runtime.supervise import Child, ChildFailed, State, StopSignals
 
 #: What a child of these tests does with its configuration.
 PROGRAM = textwrap.dedent(
@@ -71,6 +71,23 @@ async def test_a_child_says_when_it_is_ready_and_answers(tmp_path):
     assert not alive(one.pid)
     assert await one.ask("pid") is None
     await one.stop(10)
+
+
+async def test_a_child_that_was_too_busy_once_answers_the_next_question(monkeypatch):
+    one = child()
+    await one.start()
+    try:
+        assert one.pid is not None
+        os.kill(one.pid, signal.SIGSTOP)
+        monkeypatch.setattr(supervise, "ANSWER_LIMIT", 0.01)
+        assert await one.ask("pid") is None
+        os.kill(one.pid, signal.SIGCONT)
+        monkeypatch.setattr(supervise, "ANSWER_LIMIT", 20.0)
+        assert await one.ask("pid") == str(one.pid)
+        # What it had to say to the first question is no answer to another one.
+        assert await one.ask("pid") == str(one.pid)
+    finally:
+        await one.stop(10)
 
 
 @pytest.mark.parametrize(
@@ -191,3 +208,22 @@ async def test_a_kill_of_the_parent_takes_the_child_along(tmp_path):
         assert process.stdout is not None
         process.stdout.close()
     await until(lambda: not alive(pid))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+async def test_each_of_these_signals_asks_to_stop(number):
+    with StopSignals(lambda: os._exit(1)) as signals:
+        os.kill(os.getpid(), number)
+        await asyncio.wait_for(signals.asked.wait(), 20)
+
+
+async def test_the_end_of_a_terminal_is_ignored_under_nohup():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with StopSignals(lambda: os._exit(1)) as signals:
+            os.kill(os.getpid(), signal.SIGHUP)
+            os.kill(os.getpid(), signal.SIGTERM)  # handled after the other one
+            await asyncio.wait_for(signals.asked.wait(), 20)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)

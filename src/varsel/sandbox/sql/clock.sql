@@ -2,6 +2,14 @@
 -- How far the calendar is ahead of the machine.
 select shift from calendar;
 
+-- name: claim_mode
+-- Write down that this database serves $1, where nothing is written yet.
+update calendar set mode = $1 where mode is null;
+
+-- name: read_mode
+-- What this database serves.
+select mode from calendar;
+
 -- name: advance_shift
 -- Move the calendar on by $1; the new shift.
 update calendar set shift = shift + $1 returning shift;

@@ -37,6 +37,7 @@ QUIT_LIMIT = 6.0  # seconds; the server itself kills what is left 5 s after SIGQ
 POLL = 0.005  # seconds
 SPEAK_EVERY = 3.0  # seconds
 
+DISK_FULL = ("No space left on device", "Disk quota exceeded")
 FATAL_LINE = re.compile(r"(?:FATAL|PANIC|error|ERROR):\s+(.*)")
 
 
@@ -306,6 +307,8 @@ class EmbeddedServer:
             if known is None:
                 # The first start, or one that was cut short after the cluster was made.
                 await create_database(self.dsn, settings.DATABASE)
+        except asyncpg.DiskFullError as error:
+            raise _disk_full("The database could not be made", self._data_dir) from error
         except (OSError, asyncpg.PostgresError) as error:
             raise EmbeddedError(
                 f"The database on {self._data_dir} runs but refuses Varsel ({type(error).__name__}); see its log."
@@ -357,17 +360,22 @@ def _failure(what: str, place: places.Place, known: Mapping[Path, int]) -> Embed
     """One sentence from the last words of this start; `known` are the sizes of the logs before it."""
     texts = [place.run / "start.log", *_logs(place)]
     said = ""
+    full = False
     for path in texts:
         with contextlib.suppress(OSError):
             words = path.read_bytes()[known.get(path, 0) :][-20_000:].decode("utf-8", "replace")
+            full = full or any(sign in words for sign in DISK_FULL)
             # Before the log takes over, the server speaks to the start log.
             found = FATAL_LINE.findall(words) or ([] if said else words.strip().splitlines()[-1:])
             said = found[-1].strip() if found else said
-    if "No space left on device" in said or "Disk quota exceeded" in said:
-        return EmbeddedError(
-            f"{what}: the disk under {place.home} is full; free at least 200 MB and start again."
-        )
+    # Not the last word only: what gives up for want of space complains of other things afterwards.
+    if full:
+        return _disk_full(what, place.home)
     return EmbeddedError(f"{what} on {place.cluster}: {said or 'it said nothing'}; see {texts[-1]}.")
+
+
+def _disk_full(what: str, folder: Path) -> EmbeddedError:
+    return EmbeddedError(f"{what}: the disk under {folder} is full; free at least 200 MB and start again.")
 
 
 def _keep_quiet(_sentence: str) -> None:

@@ -14,7 +14,7 @@ from importlib import resources
 import asyncpg
 
 from varsel.runtime.errors import OperatorError
-from varsel.store.database import unavailable_as_such
+from varsel.store.database import connect, unavailable_as_such
 
 #: One migrator at a time over all processes (pg_advisory_lock).
 _LOCK = 0x5641_5253_454C
@@ -79,8 +79,8 @@ def _compare(rows: list[asyncpg.Record], known: tuple[Migration, ...]) -> Status
 
 async def status(direct_url: str) -> Status:
     """What is applied and what is not; changes nothing."""
+    connection = await connect(direct_url)
     with unavailable_as_such():
-        connection = await asyncpg.connect(direct_url, timeout=10)
         try:
             exists = await connection.fetchval("select to_regclass('schema_version') is not null")
             rows = await connection.fetch("select number, checksum from schema_version") if exists else []
@@ -93,8 +93,8 @@ async def migrate(direct_url: str) -> tuple[Migration, ...]:
     """Apply what is pending and make the partitions of the coming months; safe to call from many processes at once."""
     from varsel.store.partitions import ensure_partitions
 
+    connection = await connect(direct_url)
     with unavailable_as_such():
-        connection = await asyncpg.connect(direct_url, timeout=10)
         try:
             await connection.execute("select pg_advisory_lock($1)", _LOCK)
             await connection.execute(_LEDGER)
@@ -111,6 +111,10 @@ async def migrate(direct_url: str) -> tuple[Migration, ...]:
                         await _record(connection, migration)
             await ensure_partitions(connection)
             return pending
+        except asyncpg.InsufficientPrivilegeError as error:
+            raise MigrationError(
+                "The user of this database may not make tables in it; let it own the database: ALTER DATABASE … OWNER TO …"
+            ) from error
         finally:
             await connection.close()
 
