@@ -8,10 +8,12 @@ from uuid import UUID
 
 import pytest
 
-from tests.engine.conftest import NOON, MakeWorker
+from tests.engine.conftest import NOON, Days, MakeWorker
 from tests.engine.fakes import FakeChannel
-from tests.engine.seed import place, statuses
+from tests.engine.seed import fed, place, statuses
 from tests.support.polling import until
+from varsel.channels.model import Unknown
+from varsel.delivery.reaper import MOST_RESENDS
 from varsel.runtime.errors import DatabaseUnavailable
 from varsel.store import queries
 from varsel.store.database import Database
@@ -76,6 +78,29 @@ async def test_a_handoff_of_a_dead_worker_is_unknown_then_sent_again(
     await until(lambda: is_taken(database, order))
     rows = await database.fetch("select outcome, settled_by from attempt order by number")
     assert [tuple(row) for row in rows] == [("unknown", "resend"), ("accepted", None)]
+
+
+async def test_what_is_unknown_each_time_is_not_sent_without_end(
+    database: Database, days: Days, make_worker: MakeWorker
+) -> None:
+    """A server that takes each copy and never answers: some copies, then the message is held until its life is over."""
+    channel = FakeChannel(judge=lambda m, n: Unknown("no answer"))
+    await make_worker(channel, unknown_settle_seconds=0)
+    order = await place(database, "x@example.org", requested_at=NOON)
+
+    async def is_held() -> bool:
+        return bool(
+            await database.fetchval(
+                "select exists (select from handoff where unknown_at is not null and settle_at is null)"
+            )
+        )
+
+    await until(is_held)
+    assert len(channel.handed) == 1 + MOST_RESENDS
+    days.advance(hours=48, minutes=6)
+    await until(lambda: fed(database))
+    assert await statuses(database, order) == ["Failed_TTL"]
+    assert len(channel.handed) == 1 + MOST_RESENDS
 
 
 async def test_a_stopping_worker_gives_back_what_it_holds(

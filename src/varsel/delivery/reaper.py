@@ -35,6 +35,10 @@ _settled = counter("unknown_settled")
 _recovered = counter("leases_recovered")
 
 BATCH: Final = 500
+MOST_RESENDS: Final = 3
+"""How often a message is sent again because its outcome was unknown. A provider that takes it each time and never answers would
+else give its recipient a copy a minute until it expires; from then on it is held.
+"""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -153,7 +157,9 @@ class Reaper:
         """Unknown handoffs end by rule: sent again through the same provider, or given up with their life."""
         now = self._calendar.now()
         rows = await self._database.fetch(_sql.unsettled, self.held_until)
-        again = [row["attempt_id"] for row in rows if not row["held"] and row["expires_at"] > now]
+        alive = [row for row in rows if not row["held"] and row["expires_at"] > now]
+        again = [row["attempt_id"] for row in alive if row["before"] < MOST_RESENDS]
+        tired = [row["attempt_id"] for row in alive if row["before"] >= MOST_RESENDS]
         over = [
             (row["order_id"], row["notification_id"])
             for row in rows
@@ -168,6 +174,9 @@ class Reaper:
                     _settled.labels(row["channel"], "resend").inc()
             log.warning("unknown handoffs are sent again", action="delivery.resend", number=len(again))
             self._ready()
+        if tired:
+            await self._database.execute(_sql.hold, tired)
+            log.warning("unknown handoffs are held: sent often enough", action="delivery.hold", number=len(tired))
 
         async def some(part: Sequence[tuple[UUID, UUID]]) -> None:
             async def work(connection: Connection) -> Concluded:

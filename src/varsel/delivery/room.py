@@ -26,6 +26,7 @@ from varsel.delivery.ending import Concluded
 from varsel.delivery.feed import Sequencer
 from varsel.delivery.files import Files
 from varsel.delivery.handoff import Handoffs
+from varsel.delivery.lost_answers import LostAnswers
 from varsel.delivery.model import (
     LANE_COMPOSED,
     LANE_INSTANT,
@@ -179,6 +180,7 @@ class Worker:
         )
         self._sequencer = Sequencer(database, machine)
         self._matcher = Matcher(database, calendar, machine, window, finished=self._finished)
+        self._lost = LostAnswers(database, machine, settings, early=self._early)
         self._reaper = Reaper(
             database, calendar, machine, settings, finished=self._finished, ready=self._look_ready
         )
@@ -345,6 +347,7 @@ class Worker:
                 "unsettled",
                 "held",
                 "given_up",
+                "lost",
             )
         ):
             self._wakes["reap"].set()
@@ -367,6 +370,8 @@ class Worker:
             if found[name]:
                 while await work() and not self._stopping:
                     pass
+        if found["lost"]:
+            await self._lost.find()
         if found["given_up"]:
             await give_up(self._database)
         return False

@@ -30,6 +30,7 @@ select exists (select from beat) as alive,
     exists (select from handoff where unknown_at is not null and settle_at is null and expires_at <= $4) as held,
     exists (select from handoff h where h.unknown_at is null and not exists (select from worker v where v.id = h.worker)) as orphaned,
     exists (select from parked_report where dead_at is null and give_up_at <= clock_timestamp()) as given_up,
+    exists (select from handoff where unknown_at is not null and channel = 'Sms') as lost,
     (select json_object_agg(provider, extract(epoch from paused_until - clock_timestamp())) from provider_state
         where paused_until > clock_timestamp()) as paused;
 
@@ -98,10 +99,17 @@ where until <= $1 and (until, notification_id) > ($2, $3) order by until, notifi
 select notification_id, order_id, channel, then_status from awaiting where notification_id = any($1::uuid[]) and until <= $2;
 
 -- name: unsettled
--- Unknown handoffs whose rule is due, and held ones whose life and grace are over.
-select attempt_id, notification_id, order_id, channel, provider, expires_at, settle_at is null as held from handoff
+-- Unknown handoffs whose rule is due, and held ones whose life and grace are over; how often each message was unknown before.
+select attempt_id, notification_id, order_id, channel, provider, expires_at, settle_at is null as held,
+    (select count(*) from attempt a where a.order_id = h.order_id and a.notification_id = h.notification_id and a.outcome = 'unknown')
+        as before
+from handoff h
 where settle_at <= clock_timestamp() or (unknown_at is not null and settle_at is null and expires_at <= $1)
 limit 500;
+
+-- name: hold
+-- Unknown handoffs that are held from now on, until evidence or their expiry.
+update handoff set settle_at = null where attempt_id = any($1::uuid[]) and unknown_at is not null;
 
 -- name: resend
 -- Settle unknown handoffs by sending again, through the same provider: the attempt is written down, the message waits again.
