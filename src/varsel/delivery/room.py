@@ -381,7 +381,7 @@ class Worker:
         while not self._stopping:
             self._moved.clear()
             try:
-                async with self._database.transaction() as connection:
+                async with self._database.connection() as connection:
                     await ensure_partitions(connection)
                 await self._retention.run()
             except Unavailable:
