@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -13,7 +14,9 @@ from tests.engine.fakes import FakeChannel
 from tests.engine.seed import fed, place, statuses
 from tests.support.polling import until
 from varsel.channels.model import Unknown
+from varsel.delivery.heart import STEADY, Heart
 from varsel.delivery.reaper import MOST_RESENDS
+from varsel.runtime.clock import ManualClock
 from varsel.runtime.errors import DatabaseUnavailable
 from varsel.store import queries
 from varsel.store.database import Database
@@ -173,3 +176,34 @@ async def test_messages_of_a_claim_that_broke_off_leave_before_their_lease_ends(
     database.wake("ready")
     await until(lambda: channel.to().count("x@example.org") == 2, 10)
     assert broken
+
+
+async def test_a_worker_that_only_waits_is_not_dead(database: Database, make_worker: MakeWorker) -> None:
+    """Every connection of its pool waits for a lock that somebody holds; its heart beats on."""
+    worker = await make_worker()
+    async with database.transaction() as connection:
+        await connection.execute("lock table ready, due in access exclusive mode")
+        waiting = [asyncio.create_task(database.execute("select from ready")) for _ in range(20)]
+        beats = {await connection.fetchval("select heartbeat_at from worker")}
+
+        async def beat_on() -> bool:
+            beats.add(await connection.fetchval("select heartbeat_at from worker where id = $1", worker.id))
+            return len(beats) >= 4
+
+        await until(beat_on, 20)
+    await asyncio.gather(*waiting)
+
+
+async def test_after_a_silence_of_ones_own_the_silence_of_others_means_nothing(database: Database) -> None:
+    """The database stood still for everybody: nobody is taken for dead until hearts have beaten again."""
+    machine = ManualClock(NOON)
+    heart = await Heart.start(database, machine, uuid7())
+    try:
+        assert not heart.steady, "one heartbeat alone tells nothing"
+        machine.advance(timedelta(seconds=STEADY / 2))
+        await until(lambda: heart.steady)
+        machine.advance(timedelta(seconds=STEADY))
+        assert not heart.steady
+    finally:
+        await heart.stop(leave=True)
+    assert await database.fetchval("select count(*) from worker") == 0

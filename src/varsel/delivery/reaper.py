@@ -73,11 +73,13 @@ class Reaper:
         """Held handoffs whose life ended before this are given up."""
         return self._calendar.now() - self._grace
 
-    async def bury_workers(self) -> None:
-        """The work of dead incarnations is free again; what they had handed over is unknown."""
+    async def bury_workers(self, *, silent: bool = True) -> None:
+        """The work of dead incarnations is free again; what they had handed over is unknown. Those that are not registered are
+        dead, and with `silent` those without a heartbeat.
+        """
 
         async def work(connection: Connection) -> tuple[int, int]:
-            dead = [row[0] for row in await connection.fetch(_sql.dead_workers, DEAD_AFTER)]
+            dead = [row[0] for row in await connection.fetch(_sql.dead_workers, DEAD_AFTER)] if silent else []
             doubted = await connection.fetch(
                 _sql.doubt_of_workers, dead, self._unknown.email, self._unknown.sms
             )
@@ -176,7 +178,9 @@ class Reaper:
             self._ready()
         if tired:
             await self._database.execute(_sql.hold, tired)
-            log.warning("unknown handoffs are held: sent often enough", action="delivery.hold", number=len(tired))
+            log.warning(
+                "unknown handoffs are held: sent often enough", action="delivery.hold", number=len(tired)
+            )
 
         async def some(part: Sequence[tuple[UUID, UUID]]) -> None:
             async def work(connection: Connection) -> Concluded:

@@ -101,6 +101,8 @@ class Retention:
                     await connection.execute("set local lock_timeout = '200ms'")
                     await connection.execute(f'drop table "{name}"')
             except asyncpg.LockNotAvailableError:
-                log.info("a month of raw reports is in use; next time", action="delivery.retention", what=name)
+                log.info(
+                    "a month of raw reports is in use; next time", action="delivery.retention", what=name
+                )
             else:
                 log.info("a month of raw reports is forgotten", action="delivery.retention", what=name)

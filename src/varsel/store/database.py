@@ -21,6 +21,7 @@ log = structlog.get_logger("varsel.store")
 CHANNEL: Final = "varsel"
 #: At most this many notifications a second from one process; what comes between is folded (design 4.1, NOTIFY).
 WAKES_PER_SECOND: Final = 50
+_CONNECT_SECONDS: Final = 15.0
 
 #: SQLSTATE classes and codes that mean "the database, not the statement": connection, resources, shutdown, read-only.
 _UNAVAILABLE = ("08", "53", "57", "25006")
@@ -74,16 +75,27 @@ class Database:
 
     @classmethod
     async def open(
-        cls, url: str, *, direct_url: str | None = None, size: int = 10, name: str = "varsel"
+        cls,
+        url: str,
+        *,
+        direct_url: str | None = None,
+        size: int = 10,
+        name: str = "varsel",
+        patience: float = 60,
     ) -> Database:
-        """Connect. `name` is shown in pg_stat_activity. With `direct_url` a transaction pooler is assumed at `url`."""
+        """Connect. `name` is shown in pg_stat_activity. With `direct_url` a transaction pooler is assumed at `url`.
+
+        A statement may take `patience` seconds; to connect takes fifteen at most, so that a server that has gone without a word
+        holds nobody up for longer.
+        """
         with unavailable_as_such():
             pool = await asyncpg.create_pool(
                 url,
                 min_size=1,
                 max_size=size,
                 reset=_keep,
-                command_timeout=60,
+                timeout=min(_CONNECT_SECONDS, patience),
+                command_timeout=patience,
                 # An idle server process of PostgreSQL holds some 10 MB; a new one costs milliseconds.
                 max_inactive_connection_lifetime=8,
                 statement_cache_size=0 if direct_url and direct_url != url else 256,
