@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import platform
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
