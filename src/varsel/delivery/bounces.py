@@ -57,12 +57,13 @@ class BounceReceiver:
 
     async def _keep(self, notification_id: UUID, status: DeliveryStatus | None, mail: bytes) -> None:
         if status is None:
-            # A vacation answer, or a bounce in prose: nothing that decides (RFC 3464 2).
+            # A vacation answer: nothing that decides (RFC 3464 2).
             log.info("a mail to a return address was no notice", action="delivery.no_notice")
             return
-        if status.result is None:
-            return
         word = f"{status.action} {status.status}".strip()
+        if status.result is None and status.action != "unclear":
+            return  # delayed or relayed: the end comes by itself
+        # A bounce that does not say why is the operator's, like every word that nobody understands.
         await self._store.store(
             [RawReport(DSN, notification_id.hex, word, status.result, mail[:_KEPT_OCTETS])]
         )
