@@ -24,12 +24,12 @@ KNOWN = Known(
         "00000000005": PersonContact("shy@example.org", "99999998", reserved=True),
     },
     organizations={
-        "000000001": OrganizationContact(("post@example.org", "POST@example.org", " "), ("99999997", "+4799999997", "1")),
+        "000000001": OrganizationContact(("post@example.org", "POST@example.org", " "), ("99999997", "+47 99 99 99 97", "1")),
     },
     users={
         "000000001": [
             UserContact("1", "p", "Post@example.org", "99999996"),
-            UserContact("2", "p", "two@example.org", "+4799999996"),
+            UserContact("2", "p", "two@example.org", "+47 999 99 996"),
             UserContact("3", "p", "POST@EXAMPLE.ORG", "99999997"),
             UserContact("4", "p", None, "not a number"),
         ],
