@@ -13,7 +13,7 @@ from tests.engine.conftest import NOON, Days, MakeWorker
 from tests.engine.fakes import FakeChannel
 from tests.engine.seed import fed, place, statuses
 from tests.support.polling import until
-from varsel.channels.model import Unknown
+from varsel.channels.model import Accepted, Unknown
 from varsel.delivery.heart import STEADY, Heart
 from varsel.delivery.reaper import MOST_RESENDS
 from varsel.runtime.clock import ManualClock
@@ -104,6 +104,29 @@ async def test_what_is_unknown_each_time_is_not_sent_without_end(
     await until(lambda: fed(database))
     assert await statuses(database, order) == ["Failed_TTL"]
     assert len(channel.handed) == 1 + MOST_RESENDS
+
+
+async def test_what_was_certainly_not_taken_is_no_copy(
+    database: Database, days: Days, make_worker: MakeWorker
+) -> None:
+    """A provider that can be asked says each time that it has nothing: the message goes on until it is taken."""
+    channel = FakeChannel(
+        name="acs:fake",
+        judge=lambda m, n: Unknown("no answer") if n <= MOST_RESENDS else Accepted("ref"),
+    )
+    await make_worker(channel)
+    order = await place(database, "x@example.org", requested_at=NOON)
+
+    async def taken() -> bool:
+        # What the poller does when the provider knows no such operation.
+        await database.execute(
+            "update handoff set settle_at = clock_timestamp() where unknown_at is not null"
+        )
+        return bool(await database.fetchval("select count(*) from attempt where outcome = 'accepted'"))
+
+    await until(taken, 20)
+    assert len(channel.handed) == MOST_RESENDS + 2
+    assert await statuses(database, order) == ["Sending"], "ACS decides later"
 
 
 async def test_a_stopping_worker_gives_back_what_it_holds(

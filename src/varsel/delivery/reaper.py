@@ -8,14 +8,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import structlog
 
 from varsel.delivery.ending import Concluded, conclude, lock_orders, passed
 from varsel.delivery.lowwater import LowWater
-from varsel.delivery.model import Ended
+from varsel.delivery.model import ACS, Ended, reference_family
 from varsel.delivery.outcome import UnknownRules
 from varsel.delivery.transact import in_halves, transact
 from varsel.delivery.window import Window
@@ -40,6 +40,11 @@ MOST_RESENDS: Final = 3
 else give its recipient a copy a minute until it expires; from then on it is held.
 """
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _is_tired(row: Any) -> bool:
+    """Whether it was sent again often enough. A provider that can be asked has said that it knows nothing of it: no copy is out."""
+    return bool(row["before"] >= MOST_RESENDS) and reference_family(row["provider"]) != ACS
 
 
 class Reaper:
@@ -160,8 +165,8 @@ class Reaper:
         now = self._calendar.now()
         rows = await self._database.fetch(_sql.unsettled, self.held_until)
         alive = [row for row in rows if not row["held"] and row["expires_at"] > now]
-        again = [row["attempt_id"] for row in alive if row["before"] < MOST_RESENDS]
-        tired = [row["attempt_id"] for row in alive if row["before"] >= MOST_RESENDS]
+        tired = [row["attempt_id"] for row in alive if _is_tired(row)]
+        again = [row["attempt_id"] for row in alive if not _is_tired(row)]
         over = [
             (row["order_id"], row["notification_id"])
             for row in rows
