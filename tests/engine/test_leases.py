@@ -230,3 +230,20 @@ async def test_after_a_silence_of_ones_own_the_silence_of_others_means_nothing(d
     finally:
         await heart.stop(leave=True)
     assert await database.fetchval("select count(*) from worker") == 0
+
+
+async def test_a_short_silence_means_nothing_where_ones_own_heart_is_late(
+    database: Database, make_worker: MakeWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database that is slow for everybody keeps nobody's work for ever, and takes nobody's away too soon."""
+    monkeypatch.setattr(Heart, "steady", False)
+    short = await leave_behind(database, heartbeat=timedelta(seconds=9))
+    long = await leave_behind(database, heartbeat=timedelta(minutes=5))
+    worker = await make_worker()
+
+    async def buried() -> bool:
+        return not await database.fetchval("select exists (select from worker where id = $1)", long)
+
+    await until(buried)
+    left = {row[0] for row in await database.fetch("select id from worker")}
+    assert left == {worker.id, short}

@@ -78,13 +78,13 @@ class Reaper:
         """Held handoffs whose life ended before this are given up."""
         return self._calendar.now() - self._grace
 
-    async def bury_workers(self, *, silent: bool = True) -> None:
-        """The work of dead incarnations is free again; what they had handed over is unknown. Those that are not registered are
-        dead, and with `silent` those without a heartbeat.
+    async def bury_workers(self, silence: timedelta = DEAD_AFTER) -> None:
+        """The work of dead incarnations is free again; what they had handed over is unknown. Dead are those without a heartbeat
+        for `silence`, and those that are not registered.
         """
 
         async def work(connection: Connection) -> tuple[int, int]:
-            dead = [row[0] for row in await connection.fetch(_sql.dead_workers, DEAD_AFTER)] if silent else []
+            dead = [row[0] for row in await connection.fetch(_sql.dead_workers, silence)]
             doubted = await connection.fetch(
                 _sql.doubt_of_workers, dead, self._unknown.email, self._unknown.sms
             )

@@ -311,7 +311,7 @@ class Worker:
 
     async def _look_around(self) -> None:
         found = await self._database.fetchrow(
-            _sql.look_around, self._calendar.now(), DEAD_AFTER, self._reaper.held_until
+            _sql.look_around, self._calendar.now(), self._silence(), self._reaper.held_until
         )
         assert found is not None
         if found["paused"]:
@@ -342,14 +342,16 @@ class Worker:
         ):
             self._wakes["reap"].set()
 
+    def _silence(self) -> timedelta:
+        """How long another worker must be silent to be dead. Where this one's own heartbeat was late, a short silence means nothing."""
+        return DEAD_AFTER if self._heart is not None and self._heart.steady else LEASE
+
     async def _reap(self) -> bool:
         found, self._found = self._found, None
         if found is None:
             return False
-        # Where this worker's own heartbeat was late, the silence of the others means nothing.
-        silent = bool(found["dead"]) and self._heart is not None and self._heart.steady
-        if found["orphaned"] or silent:
-            await self._reaper.bury_workers(silent=silent)
+        if found["dead"] or found["orphaned"]:
+            await self._reaper.bury_workers(self._silence())
         if found["lapsed_due"] or found["lapsed_ready"]:
             await self._reaper.release_lapsed()
             self._wakes["due"].set()
