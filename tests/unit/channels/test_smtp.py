@@ -493,6 +493,20 @@ async def test_what_is_no_smtp_is_not_believed() -> None:
         await channel.close()
 
 
+async def test_a_server_that_says_nothing_is_left_alone_for_longer_than_it_was_waited_for() -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    async with scripted(script) as port:
+        channel, message = channel_to(port, timeouts=Timeouts(connect=0.25)), email()
+        engine = await deliver(channel, message)
+        outcome = engine.outcome(message)
+        assert isinstance(outcome, Temporary)
+        assert outcome.after is not None
+        assert outcome.after > 0.9
+        await channel.close()
+
+
 async def test_a_provider_that_is_down_is_left_alone_for_a_while() -> None:
     channel = channel_to(free_port())
     first, second = email(), email()

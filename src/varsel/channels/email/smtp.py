@@ -54,6 +54,7 @@ Sign = Callable[[bytes], bytes]
 
 _SMALL = 1 << 16  # below this the content and its final dot go in one write
 _THREADED = 1 << 17  # attachments above this are encoded off the loop
+_TIMES_WAITED = 4
 _LOSSES = 2  # connections a message may lose before it is given back
 
 
@@ -425,13 +426,16 @@ class SmtpChannel:
         if left > 0:
             failure = self._last_failure
             raise NoConnection(Temporary(left, failure.code, failure.detail, "provider"))
+        began = loop.time()
         try:
             session = await self._connector.open()
         except NoConnection as failure:
-            # 0.5, 1, 2 … 30 s, with jitter so that workers do not come back together.
+            # 0.5, 1, 2 … 30 s, with jitter so that workers do not come back together. A server that lets connections wait
+            # holds up what another one could take: it is left alone for longer than it was waited for.
             # Lanes that failed side by side are one failure.
             if loop.time() >= self._retry_at:
                 pause = min(30.0, 0.5 * 2 ** min(self._failures, 6)) * random.uniform(0.8, 1.2)
+                pause = max(pause, min(60.0, _TIMES_WAITED * (loop.time() - began)))
                 self._failures += 1
                 self._retry_at = loop.time() + pause
             self._last_failure = failure.outcome
