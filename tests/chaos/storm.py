@@ -269,11 +269,13 @@ class Storm:
     # -- the end ---------------------------------------------------------------------------------------------------
 
     async def quiet(self, timeout: float = 150) -> None:
-        """Wait until every order has ended, or is held because its SMS may have left."""
+        """Wait until every order has ended, or is held because its SMS may have left and nobody has reported it."""
 
         async def settled() -> bool:
             return (
                 self.postman.idle
+                and await self.database.fetchval("select count(*) from parked_report where dead_at is null")
+                == 0
                 and await self.database.fetchval(
                     "select count(*) from orders o where o.state not in ('Completed', 'Cancelled') and not exists ("
                     "select from handoff h where h.order_id = o.id and h.unknown_at is not null and h.channel = 'Sms')"

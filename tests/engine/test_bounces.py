@@ -97,6 +97,24 @@ async def test_a_bounce_after_the_success_wins(
     assert await database.fetchval("select corrected from notification where order_id = $1", order_id)
 
 
+async def test_a_bounce_in_prose_ends_the_order(
+    database: Database, post: Post, days: Days, make_worker: MakeWorker
+) -> None:
+    """Many servers write a letter instead of a report (RFC 3464)."""
+    await make_worker(post.channel)
+    order_id = await place(database, "kari+never@example.org", requested_at=days.now())
+    await until(lambda: post.mails)
+    await _send(post, post.mails[0].sender, QMAIL)
+    assert await ended(database, order_id) == ["Failed_Bounced"]
+
+
+async def test_a_bounce_that_does_not_say_why_is_the_operators(database: Database, post: Post) -> None:
+    address = bounce_address(uuid7(), RETURNING.domain, RETURNING.key)
+    await _send(post, address, b"From: MAILER-DAEMON@mx.test\r\nSubject: failure notice\r\n\r\nSorry.\r\n")
+    row = await database.fetchrow("select word, status, reason from parked_report where dead_at is not null")
+    assert tuple(row or ()) == ("unclear", None, "UNRECOGNIZED_SEND_RESULT")
+
+
 async def test_only_signed_addresses_are_taken(database: Database, post: Post) -> None:
     forged = bounce_address(uuid7(), RETURNING.domain, b"another key of 32 octets........")
     for address in (forged, f"postmaster@{RETURNING.domain}", "kari@example.org"):
@@ -131,6 +149,14 @@ async def test_a_notice_is_not_acknowledged_before_it_is_kept(
     assert 400 <= refused.value.code < 500
     await _send(post, address, _notice("failed", "5.1.1"))
     assert await database.fetchval("select status from report") == "Failed_Bounced"
+
+
+QMAIL = (
+    b"From: MAILER-DAEMON@mx.test\r\nSubject: failure notice\r\n\r\n"
+    b"Hi. This is the qmail-send program at mx.test.\r\nI'm afraid I wasn't able to deliver your message.\r\n\r\n"
+    b"<kari@example.org>:\r\n192.0.2.7 does not like recipient.\r\nRemote host said: 550 5.1.1 User unknown\r\nGiving up.\r\n\r\n"
+    b"--- Below this line is a copy of the message.\r\n\r\nSubject: Hei\r\n\r\nSak 550 er avsluttet.\r\n"
+)
 
 
 async def _send(post: Post, to: str, content: bytes) -> None:

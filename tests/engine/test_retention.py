@@ -101,3 +101,18 @@ async def test_months_of_raw_reports_go(database: Database, days: Days) -> None:
     ]
     assert "report_2020_01" not in names
     assert len([name for name in names if not name.endswith("pkey")]) >= 4
+
+
+async def test_a_month_that_somebody_reads_is_left_for_the_next_time(database: Database, days: Days) -> None:
+    """A drop that waited for its lock would make every report wait behind it."""
+    await database.execute(
+        "create table report_2020_01 partition of report for values from "
+        "('016f5e66-e800-0000-0000-000000000000') to ('016ffe0d-9000-0000-0000-000000000000')"
+    )
+    retention = Retention(database, days, SystemMachine(), Settings())
+    async with database.transaction() as reader:
+        await reader.fetch("select * from report")
+        await retention.run()
+        assert await database.fetchval("select to_regclass('report_2020_01') is not null")
+    await retention.run()
+    assert await database.fetchval("select to_regclass('report_2020_01') is null")

@@ -14,7 +14,16 @@ from varsel.store import database as database_module
 from varsel.store.database import Database, DatabaseRefused, Listener, opening
 from varsel.store.ids import floor_of, milliseconds_of, uuid7
 from varsel.store.migrations import MigrationError, all_migrations, migrate, status
-from varsel.store.partitions import FEED_BLOCK, ensure_partitions, month_of, statements
+from varsel.store.partitions import (
+    FEED_BLOCK,
+    MONTHLY,
+    MONTHS_AHEAD,
+    ensure_partitions,
+    month_of,
+    month_start,
+    monthly_name,
+    wanted,
+)
 from varsel.store.queries import load, parse
 
 
@@ -35,7 +44,7 @@ def test_floor_bounds_its_month() -> None:
 
 
 def test_partition_statements_cover_the_turn_of_the_year() -> None:
-    names = [name for name, _ in statements(datetime(2030, 12, 31, 23, 0, tzinfo=UTC), FEED_BLOCK * 3)]
+    names = [name for name, _ in wanted(datetime(2030, 12, 31, 23, 0, tzinfo=UTC), FEED_BLOCK * 3)]
     assert {"orders_2030_11", "orders_2030_12", "orders_2031_01", "orders_2031_03"} <= set(names)
     assert "feed_000003" in names and "feed_000005" in names
 
@@ -79,6 +88,35 @@ async def test_partitions_are_made_once(database: Database) -> None:
         assert await ensure_partitions(connection) == []
         await connection.execute("update feed_counter set last = $1", FEED_BLOCK)
         assert await ensure_partitions(connection) == ["feed_000003"]
+
+
+async def test_making_partitions_makes_nobody_wait(database: Database) -> None:
+    """A transaction elsewhere has read everything and stays open, as a dump does; whoever writes meanwhile is not held up."""
+    last = month_start(datetime.now(UTC), MONTHS_AHEAD)
+    for table in MONTHLY:
+        await database.execute(f"drop table {monthly_name(table, last)}")
+    async with database.transaction() as dump, database.connection() as maker:
+        for table in (*MONTHLY, "feed"):
+            await dump.fetch(f"select * from {table} limit 1")
+        made = await asyncio.wait_for(ensure_partitions(maker), 10)
+    assert made == [monthly_name(table, last) for table in MONTHLY]
+
+
+async def test_partitions_have_what_their_table_has(database: Database) -> None:
+    """Every index and constraint of the table is attached, none is doubled."""
+    rows = await database.fetch(
+        "select i.inhparent::regclass::text as parent, c.relname, "
+        "(select count(*) from pg_index where indrelid = i.inhparent) as of_parent, "
+        "(select count(*) from pg_index where indrelid = i.inhrelid) as of_part, "
+        "(select count(*) from pg_constraint where conrelid = i.inhparent and contype <> 'n') as constraints_of_parent, "
+        "(select count(*) from pg_constraint where conrelid = i.inhrelid and contype <> 'n') as constraints_of_part, "
+        "c.reloptions from pg_inherits i join pg_class c on c.oid = i.inhrelid where c.relkind = 'r'"
+    )
+    assert {row["parent"] for row in rows} == {*MONTHLY, "feed"}
+    for row in rows:
+        assert row["of_part"] == row["of_parent"], row["relname"]
+        assert row["constraints_of_part"] == row["constraints_of_parent"], row["relname"]
+        assert (row["reloptions"] == ["fillfactor=80"]) == (row["parent"] in ("orders", "notification"))
 
 
 async def test_wakes_are_folded_and_heard(database: Database) -> None:

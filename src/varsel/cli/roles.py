@@ -16,7 +16,7 @@ import msgspec
 from varsel.cli.base import Base
 from varsel.runtime.asgi import Api, ASGIApp
 from varsel.runtime.endpoints import Bound, bind
-from varsel.runtime.errors import DatabaseUnavailable
+from varsel.runtime.errors import DatabaseUnavailable, SettingsError
 from varsel.runtime.metrics import RequestMeter, merge, render
 from varsel.runtime.site import ENDPOINTS as SITE
 from varsel.runtime.site import READY, Page, Site
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from varsel.channels.email.bounces import ReturnAddress
     from varsel.channels.model import Channel
     from varsel.delivery.bounces import BounceReceiver
+    from varsel.delivery.mailbox import MailboxReader
     from varsel.identity.outgoing import ConditionTokens
     from varsel.identity.room import IdentityRoom
     from varsel.identity.trust import Outbound
@@ -55,6 +56,28 @@ async def open_bounces(base: Base) -> BounceReceiver | None:
     if address is None or not (settings.bounce_port or base.sandbox):
         return None
     return await BounceReceiver.open(settings.bounce_host, settings.bounce_port, address, base.database)
+
+
+def mailbox_of(base: Base) -> MailboxReader | None:
+    """The reader of the mailbox that bounces arrive in; None where the settings name none. SettingsError when it makes no sense."""
+    settings, address = base.settings, returning(base)
+    if not settings.bounce_mailbox:
+        return None
+    if address is None:
+        raise SettingsError(
+            "VARSEL_BOUNCE_MAILBOX needs VARSEL_BOUNCE_DOMAIN, the domain whose mail arrives there."
+        )
+    from varsel.channels.email.mailbox import MailboxEndpoint
+    from varsel.delivery.bounces import keeper
+    from varsel.delivery.mailbox import MailboxReader
+
+    return MailboxReader(MailboxEndpoint.read(settings.bounce_mailbox), address, keeper(base.database))
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
 
 
 def channels(base: Base) -> list[Channel]:
@@ -358,7 +381,10 @@ async def open_worker(base: Base) -> Working:
             base.sandbox,
             condition_token=condition_token,
         )
+        mailbox = mailbox_of(base)
         stack.push_async_callback(worker.stop)
         await worker.start()
+        if mailbox is not None:
+            stack.push_async_callback(_end, asyncio.create_task(mailbox.run(), name="varsel-mailbox"))
         return Working(base, stack.pop_all())
     raise AssertionError("unreachable")  # pragma: no cover - the stack does not swallow errors

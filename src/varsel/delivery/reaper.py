@@ -8,14 +8,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import structlog
 
 from varsel.delivery.ending import Concluded, conclude, lock_orders, passed
 from varsel.delivery.lowwater import LowWater
-from varsel.delivery.model import Ended
+from varsel.delivery.model import ACS, Ended, reference_family
 from varsel.delivery.outcome import UnknownRules
 from varsel.delivery.transact import in_halves, transact
 from varsel.delivery.window import Window
@@ -35,7 +35,16 @@ _settled = counter("unknown_settled")
 _recovered = counter("leases_recovered")
 
 BATCH: Final = 500
+MOST_RESENDS: Final = 3
+"""How often a message is sent again because its outcome was unknown. A provider that takes it each time and never answers would
+else give its recipient a copy a minute until it expires; from then on it is held.
+"""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _is_tired(row: Any) -> bool:
+    """Whether it was sent again often enough. A provider that can be asked has said that it knows nothing of it: no copy is out."""
+    return bool(row["before"] >= MOST_RESENDS) and reference_family(row["provider"]) != ACS
 
 
 class Reaper:
@@ -69,11 +78,13 @@ class Reaper:
         """Held handoffs whose life ended before this are given up."""
         return self._calendar.now() - self._grace
 
-    async def bury_workers(self) -> None:
-        """The work of dead incarnations is free again; what they had handed over is unknown."""
+    async def bury_workers(self, silence: timedelta = DEAD_AFTER) -> None:
+        """The work of dead incarnations is free again; what they had handed over is unknown. Dead are those without a heartbeat
+        for `silence`, and those that are not registered.
+        """
 
         async def work(connection: Connection) -> tuple[int, int]:
-            dead = [row[0] for row in await connection.fetch(_sql.dead_workers, DEAD_AFTER)]
+            dead = [row[0] for row in await connection.fetch(_sql.dead_workers, silence)]
             doubted = await connection.fetch(
                 _sql.doubt_of_workers, dead, self._unknown.email, self._unknown.sms
             )
@@ -153,7 +164,9 @@ class Reaper:
         """Unknown handoffs end by rule: sent again through the same provider, or given up with their life."""
         now = self._calendar.now()
         rows = await self._database.fetch(_sql.unsettled, self.held_until)
-        again = [row["attempt_id"] for row in rows if not row["held"] and row["expires_at"] > now]
+        alive = [row for row in rows if not row["held"] and row["expires_at"] > now]
+        tired = [row["attempt_id"] for row in alive if _is_tired(row)]
+        again = [row["attempt_id"] for row in alive if not _is_tired(row)]
         over = [
             (row["order_id"], row["notification_id"])
             for row in rows
@@ -168,6 +181,11 @@ class Reaper:
                     _settled.labels(row["channel"], "resend").inc()
             log.warning("unknown handoffs are sent again", action="delivery.resend", number=len(again))
             self._ready()
+        if tired:
+            await self._database.execute(_sql.hold, tired)
+            log.warning(
+                "unknown handoffs are held: sent often enough", action="delivery.hold", number=len(tired)
+            )
 
         async def some(part: Sequence[tuple[UUID, UUID]]) -> None:
             async def work(connection: Connection) -> Concluded:

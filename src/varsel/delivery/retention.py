@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+import asyncpg
 import structlog
 
 from varsel.runtime.clock import Calendar, Machine
@@ -92,6 +93,16 @@ class Retention:
         oldest = monthly_name("report", month_start(now - self._identities))
         for row in await self._database.fetch(_sql.old_report_partitions):
             name: str = row["relname"]
-            if name < oldest:
-                await self._database.execute(f'drop table "{name}"')
+            if name >= oldest:
+                continue
+            try:
+                async with self._database.transaction() as connection:
+                    # Dropping locks the whole table; who waits for that lock makes everybody else wait behind.
+                    await connection.execute("set local lock_timeout = '200ms'")
+                    await connection.execute(f'drop table "{name}"')
+            except asyncpg.LockNotAvailableError:
+                log.info(
+                    "a month of raw reports is in use; next time", action="delivery.retention", what=name
+                )
+            else:
                 log.info("a month of raw reports is forgotten", action="delivery.retention", what=name)

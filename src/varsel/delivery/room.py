@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import platform
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
@@ -26,6 +24,8 @@ from varsel.delivery.ending import Concluded
 from varsel.delivery.feed import Sequencer
 from varsel.delivery.files import Files
 from varsel.delivery.handoff import Handoffs
+from varsel.delivery.heart import PULSE, Heart
+from varsel.delivery.lost_answers import LostAnswers
 from varsel.delivery.model import (
     LANE_COMPOSED,
     LANE_INSTANT,
@@ -62,7 +62,6 @@ from varsel.store.secrets import MasterKey
 _sql = queries.load("varsel.delivery")
 log = structlog.get_logger("varsel.delivery")
 
-PULSE: Final = 1.0  # seconds between heartbeats, which also look for what no wake-up told
 HOUSEKEEPING_EVERY: Final = 3600.0
 _LANES: Final[tuple[tuple[Kind, int], ...]] = (
     ("Email", LANE_INSTANT),
@@ -124,7 +123,7 @@ class Worker:
         self._calendar = calendar
         self._channels = tuple(channels)
         self._stopping = False
-        self._pulse_task: asyncio.Task[None] | None = None
+        self._heart: Heart | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._sleepers: list[asyncio.Task[None]] = []
         self._dispatch_tasks: list[asyncio.Task[None]] = []
@@ -179,6 +178,7 @@ class Worker:
         )
         self._sequencer = Sequencer(database, machine)
         self._matcher = Matcher(database, calendar, machine, window, finished=self._finished)
+        self._lost = LostAnswers(database, machine, settings, early=self._early)
         self._reaper = Reaper(
             database, calendar, machine, settings, finished=self._finished, ready=self._look_ready
         )
@@ -206,9 +206,8 @@ class Worker:
 
     async def start(self) -> None:
         """Register this incarnation and begin; DatabaseUnavailable when it cannot be registered."""
-        await self._register()
+        self._heart = await Heart.start(self._database, self._machine, self.id)
         create = asyncio.create_task
-        self._pulse_task = create(self._pulses(), name="varsel-pulse")
         self._tasks = [
             create(self._loop("due", self._due.run, lambda: self._due.again_after), name="varsel-due"),
             create(self._loop("feed", self._number, lambda: self._sequencer.again_after), name="varsel-feed"),
@@ -219,6 +218,7 @@ class Worker:
             create(self._loop("reap", self._reap, lambda: None), name="varsel-reap"),
         ]
         self._sleepers = [
+            create(self._looks(), name="varsel-look"),
             create(self._renewals(), name="varsel-renew"),
             create(self._housekeeping(), name="varsel-housekeeping"),
         ]
@@ -229,7 +229,8 @@ class Worker:
 
     async def stop(self) -> None:
         """Finish what is in hand within VARSEL_STOP_SECONDS, give back the rest, and leave."""
-        if self._stopping or self._pulse_task is None:
+        heart = self._heart
+        if self._stopping or heart is None:
             return
         self._stopping = True
         for wake in self._wakes.values():
@@ -254,7 +255,6 @@ class Worker:
             *self._sleepers,
             *self._dispatch_tasks,
             self._poll_task,
-            self._pulse_task,
         ):
             if task is not None:
                 task.cancel()
@@ -265,14 +265,10 @@ class Worker:
             await self._sequencer.run()
             await self._database.execute(_sql.release_due, self.id)
             await self._database.execute(_sql.release_all_ready, self.id)
-            if not self._handoffs.open:
-                await self._database.execute(_sql.leave_worker, self.id)
-            # else the heartbeat stops, and the reaper of another worker settles what is open
+        # With handoffs that are open the heartbeat just stops, and the reaper of another worker settles them.
+        await heart.stop(leave=not self._handoffs.open)
         self._database.wake("due", "ready")
         log.info("the worker has stopped", action="delivery.stopped")
-
-    async def _register(self) -> None:
-        await self._database.execute(_sql.register_worker, self.id, platform.node()[:200], os.getpid())
 
     # -- loops -----------------------------------------------------------------------------------------------------
 
@@ -303,25 +299,21 @@ class Worker:
             self._webhooks.look()
         return False
 
-    async def _pulses(self) -> None:
+    async def _looks(self) -> None:
         while True:
             try:
-                await self._pulse()
+                await self._look_around()
             except Unavailable:
-                log.warning("no heartbeat: the database is away", action="delivery.no_pulse")
+                log.warning("nothing can be looked for: the database is away", action="delivery.no_look")
             except Exception:
-                log.exception("the heartbeat failed; it goes on", action="delivery.pulse_failed")
+                log.exception("looking for work failed; it goes on", action="delivery.look_failed")
             await asyncio.sleep(PULSE * random.uniform(0.9, 1.05))
 
-    async def _pulse(self) -> None:
+    async def _look_around(self) -> None:
         found = await self._database.fetchrow(
-            _sql.pulse, self.id, self._calendar.now(), DEAD_AFTER, self._reaper.held_until
+            _sql.look_around, self._calendar.now(), self._silence(), self._reaper.held_until
         )
         assert found is not None
-        if not found["alive"]:
-            # Declared dead after a long silence: what it held is free, and no intent of it will be granted.
-            log.warning("this worker was taken for dead and registers again", action="delivery.revived")
-            await self._register()
         if found["paused"]:
             self._providers.learn(msgspec.json.decode(found["paused"], type=dict[str, float]))
         for name in ("due", "feed", "report"):
@@ -345,16 +337,21 @@ class Worker:
                 "unsettled",
                 "held",
                 "given_up",
+                "lost",
             )
         ):
             self._wakes["reap"].set()
+
+    def _silence(self) -> timedelta:
+        """How long another worker must be silent to be dead. Where this one's own heartbeat was late, a short silence means nothing."""
+        return DEAD_AFTER if self._heart is not None and self._heart.steady else LEASE
 
     async def _reap(self) -> bool:
         found, self._found = self._found, None
         if found is None:
             return False
         if found["dead"] or found["orphaned"]:
-            await self._reaper.bury_workers()
+            await self._reaper.bury_workers(self._silence())
         if found["lapsed_due"] or found["lapsed_ready"]:
             await self._reaper.release_lapsed()
             self._wakes["due"].set()
@@ -367,6 +364,8 @@ class Worker:
             if found[name]:
                 while await work() and not self._stopping:
                     pass
+        if found["lost"]:
+            await self._lost.find()
         if found["given_up"]:
             await give_up(self._database)
         return False
@@ -376,7 +375,7 @@ class Worker:
         while not self._stopping:
             self._moved.clear()
             try:
-                async with self._database.transaction() as connection:
+                async with self._database.connection() as connection:
                     await ensure_partitions(connection)
                 await self._retention.run()
             except Unavailable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
@@ -12,6 +13,7 @@ from varsel.store.content import Recipient
 from varsel.store.states import NOT_IDENTIFIED, RESERVED
 
 Kind: TypeAlias = Literal["Email", "Sms"]
+_NOT_DIGITS = re.compile(r"[^0-9]")
 RecipientKind: TypeAlias = Literal["direct", "person", "organization", "identity"]
 
 
@@ -100,8 +102,12 @@ def _organization(official: OrganizationContact, users: Sequence[UserContact]) -
     def fresh(addresses: Iterable[str | None]) -> tuple[str, ...]:
         found = []
         for address in addresses:
-            if address is not None and not blank(address) and address.casefold() not in seen:
-                seen.add(address.casefold())
+            if address is None or blank(address):
+                continue
+            # A number is the same however its digits are grouped.
+            form = _NOT_DIGITS.sub("", address) if address.startswith("+") else address.strip().casefold()
+            if form not in seen:
+                seen.add(form)
                 found.append(address)
         return tuple(found)
 

@@ -190,6 +190,13 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "Port of the SMTP listener that takes bounces to VARSEL_BOUNCE_DOMAIN; 0 opens none outside the sandbox.",
     ),
     Setting("bounce_host", "text", "127.0.0.1", "Address the bounce listener binds."),
+    Setting(
+        "bounce_mailbox",
+        "secret",
+        "",
+        "IMAP mailbox that mail to VARSEL_BOUNCE_DOMAIN arrives in, read once a minute (imaps://user:password@host/INBOX, "
+        "imap+starttls://); empty reads none.",
+    ),
     Setting("dkim_domain", "text", "", "Domain in whose name e-mail is signed; empty signs nothing."),
     Setting("dkim_selector", "text", "varsel", "DKIM selector."),
     Setting("dkim_key", "secret", "", "Private DKIM key, PEM."),
@@ -364,6 +371,7 @@ class Settings:
     bounce_domain: str
     bounce_port: int
     bounce_host: str
+    bounce_mailbox: str
     dkim_domain: str
     dkim_selector: str
     dkim_key: str

@@ -147,20 +147,27 @@ class Database:
 
     @classmethod
     async def open(
-        cls, url: str, *, direct_url: str | None = None, size: int = 10, name: str = "varsel"
+        cls,
+        url: str,
+        *,
+        direct_url: str | None = None,
+        size: int = 10,
+        name: str = "varsel",
+        patience: float = 60,
     ) -> Database:
         """Connect; errors as those of `opening`. `name` is shown in pg_stat_activity.
 
-        With `direct_url` a transaction pooler is assumed at `url`.
+        With `direct_url` a transaction pooler is assumed at `url`. A statement may take `patience` seconds; to connect takes
+        CONNECT_SECONDS at most, so that a server that has gone without a word holds nobody up for longer.
         """
         with opening(url):
             pool = await asyncpg.create_pool(
                 url,
-                timeout=CONNECT_SECONDS,
+                timeout=min(CONNECT_SECONDS, patience),
                 min_size=1,
                 max_size=size,
                 reset=_keep,
-                command_timeout=60,
+                command_timeout=patience,
                 # An idle server process of PostgreSQL holds some 10 MB; a new one costs milliseconds.
                 max_inactive_connection_lifetime=8,
                 statement_cache_size=0 if direct_url and direct_url != url else 256,

@@ -139,6 +139,8 @@ def test_suppressed_and_throttled_by_code_whatever_the_status() -> None:
         ("soon", None),
         ("-5", None),
         ("9" * 400, None),
+        ("999999999", 21_600.0),  # no slip of a server closes the channel for years
+        ("Fri, 14 Mar 2099 08:00:00 GMT", 21_600.0),
     ],
 )
 def test_retry_after(header: str, seconds: float | None) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from varsel.channels.email.bounces import (
     ReturnAddress,
     bounce_address,
+    prose_fields,
     read_bounce_address,
     read_delivery_status,
     status_fields,
@@ -162,3 +163,36 @@ def test_addresses_leave_the_sentences_of_providers() -> None:
         == "[address]: unknown, ask [address]"
     )
     assert len(without_addresses("x " * 1000)) <= 300
+
+
+def letter(text: str, sender: str = "MAILER-DAEMON@mx.test", subject: str = "failure notice") -> bytes:
+    return f"From: {sender}\r\nSubject: {subject}\r\n\r\n{text}\r\n".encode()
+
+
+@pytest.mark.parametrize(
+    ("mail", "fields"),
+    [
+        (letter("<a@b.no>: 550 5.1.1 User unknown"), ("failed", "5.1.1")),
+        (letter("Remote host said: 554 delivery error"), ("failed", "5.0.0")),
+        (letter("status 5.2.2: mailbox full", "it@b.no", "Undeliverable: Hei"), ("failed", "5.2.2")),
+        (letter("4.4.1 delayed, will keep trying"), ("delayed", "")),
+        (letter("Sorry.\r\n--- Below this line is a copy\r\nSak 550 5.1.1"), ("unclear", "")),
+        (letter("Ring 5.1.1 eller 550 00 000", "kari@b.no", "Ferie"), None),
+        (b"\xff\xfe", None),
+    ],
+)
+def test_a_bounce_in_prose(mail: bytes, fields: tuple[str, str] | None) -> None:
+    found = prose_fields(mail)
+    assert (found and found[:2]) == fields
+    assert status_fields(mail) is None
+
+
+def test_prose_counts_only_from_nobody() -> None:
+    """A person who quotes a refusal has not bounced."""
+    returning = ReturnAddress(DOMAIN, KEY)
+    to = bounce_address(uuid4(), DOMAIN, KEY)
+    mail = letter("550 5.1.1 User unknown")
+    assert read_delivery_status(mail, to, returning) is None
+    read = read_delivery_status(mail, to, returning, from_nobody=True)
+    assert read is not None
+    assert read.result == "Failed_Bounced"

@@ -251,6 +251,14 @@ async def test_http_status(status: int, headers: dict[str, str], outcome: object
     assert engine.outcome(message) == outcome
 
 
+async def test_an_answer_that_can_be_read_counts_whatever_stands_before_it() -> None:
+    """A proxy that turns the gateway's yes into a 500 does not make it unknown."""
+    message = sms()
+    text = "<SESSION><LOGON>OK</LOGON><MSGLST><MSG><ID>1</ID><REF>R1</REF><STATUS>OK</STATUS></MSG></MSGLST></SESSION>"
+    engine = await answered(lambda: web.Response(status=500, text=text), message)
+    assert engine.outcome(message) == Accepted("R1", "OK")
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "hello", "<SESSION><MSGLST/></SESSION>", '<!DOCTYPE x [<!ENTITY a "b">]><SESSION>&a;</SESSION>'],

@@ -460,18 +460,6 @@ async def test_what_is_no_smtp_is_not_believed() -> None:
         await channel.close()
 
 
-async def test_a_provider_that_is_down_is_left_alone_for_a_while() -> None:
-    channel = channel_to(free_port())
-    first, second = email(), email()
-    one, two = await deliver(channel, first), await deliver(channel, second)
-    before, after = one.outcome(first), two.outcome(second)
-    assert isinstance(before, Temporary)
-    assert isinstance(after, Temporary)
-    assert before.after is not None
-    assert after.after is not None
-    assert 0 < after.after <= before.after
-
-
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ssl.SSLContext, Path]]:
     key = ec.generate_private_key(ec.SECP256R1())

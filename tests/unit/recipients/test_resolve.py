@@ -13,7 +13,7 @@ from varsel.store.content import Recipient
 from varsel.store.states import NOT_IDENTIFIED, RESERVED
 
 BOTH, MAIL, NUMBER, NONE, SHY = (Recipient(person=f"{number:011}") for number in range(1, 6))
-ORG, EMPTY, USERS = (Recipient(organization=f"{number:09}") for number in range(1, 4))
+ORG, EMPTY, USERS, OFFICIAL, LETTERS = (Recipient(organization=f"{number:09}") for number in range(1, 6))
 NAMED = Recipient(identity="urn:altinn:username:Kari")
 
 KNOWN = Known(
@@ -24,12 +24,14 @@ KNOWN = Known(
         "00000000005": PersonContact("shy@example.org", "99999998", reserved=True),
     },
     organizations={
-        "000000001": OrganizationContact(("post@example.org", "POST@example.org", " "), ("99999997", "+4799999997", "1")),
+        "000000001": OrganizationContact(("post@example.org", "POST@example.org", " "), ("99999997", "+47 99 99 99 97", "1")),
+        "000000004": OrganizationContact(("official@example.org",), ("99999994",)),
+        "000000005": OrganizationContact(("letters@example.org",), ()),
     },
     users={
         "000000001": [
             UserContact("1", "p", "Post@example.org", "99999996"),
-            UserContact("2", "p", "two@example.org", "+4799999996"),
+            UserContact("2", "p", "two@example.org", "+47 999 99 996"),
             UserContact("3", "p", "POST@EXAMPLE.ORG", "99999997"),
             UserContact("4", "p", None, "not a number"),
         ],
@@ -74,6 +76,16 @@ E, S = "Email", "Sms"
         ("EmailAndSms", ORG, [(E, "post@example.org"), (E, "two@example.org"), (S, "+4799999997"), (S, "+4799999996")]),
         ("Email", EMPTY, [(E, NOT_IDENTIFIED)]),
         ("EmailPreferred", USERS, [(E, "user@example.org"), (S, "+4799999995")]),
+        ("SmsPreferred", USERS, [(S, "+4799999995"), (E, "user@example.org")]),
+        ("EmailAndSms", USERS, [(E, "user@example.org"), (S, "+4799999995")]),
+        ("EmailPreferred", OFFICIAL, [(E, "official@example.org")]),
+        ("SmsPreferred", OFFICIAL, [(S, "+4799999994")]),
+        ("EmailAndSms", OFFICIAL, [(E, "official@example.org"), (S, "+4799999994")]),
+        ("SmsPreferred", LETTERS, [(E, "letters@example.org")]),
+        ("EmailAndSms", LETTERS, [(E, "letters@example.org"), (S, NOT_IDENTIFIED)]),
+        ("EmailPreferred", EMPTY, [(E, NOT_IDENTIFIED)]),
+        ("SmsPreferred", EMPTY, [(S, NOT_IDENTIFIED)]),
+        ("EmailAndSms", EMPTY, [(E, NOT_IDENTIFIED), (S, NOT_IDENTIFIED)]),
         ("SmsPreferred", NAMED, [(E, "kari@example.org")]),
         ("Email", Recipient(email=" as@sent.org "), [(E, " as@sent.org ")]),
         ("Sms", Recipient(mobile="0047 99999999"), [(S, "0047 99999999")]),

@@ -14,7 +14,7 @@ from varsel.channels.email.bounces import (
 from varsel.channels.email.receiver import OK, Answer, Envelope, SmtpReceiver
 
 OnBounce = Callable[[UUID, DeliveryStatus | None, bytes], Awaitable[None]]
-"""Notification, what the mail says about it (None when it is no delivery status notification), and the mail itself."""
+"""Notification, what the mail says about it (None when it is no bounce), and the mail itself."""
 
 _UNKNOWN = b"550 5.1.1 No such return address\r\n"
 
@@ -55,6 +55,8 @@ class BounceServer:
         for recipient in envelope.recipients:
             notification_id = self._find(recipient.address)
             if notification_id is not None:
-                status = read_delivery_status(envelope.content, recipient.address, self._returning)
+                status = read_delivery_status(
+                    envelope.content, recipient.address, self._returning, from_nobody=not envelope.sender
+                )
                 await self._on_bounce(notification_id, status, envelope.content)
         return OK

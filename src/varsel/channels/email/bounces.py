@@ -1,4 +1,4 @@
-"""Return addresses that find their notification, and what a delivery status notification says (RFC 3464).
+"""Return addresses that find their notification, and what a delivery status notification (RFC 3464) or a bounce in prose says.
 
 A bounce comes back to the envelope sender, often without anything else that can be trusted. So the envelope sender
 carries the notification id with a signature: a bounce to a forged address changes nothing.
@@ -17,13 +17,29 @@ from email.message import Message as ParsedMessage
 from typing import Literal, TypeAlias
 from uuid import UUID
 
-Action: TypeAlias = Literal["failed", "delayed", "delivered", "relayed", "expanded"]
+Action: TypeAlias = Literal["failed", "delayed", "delivered", "relayed", "expanded", "unclear"]
+"""Those of RFC 3464, and `unclear` for a bounce in prose that does not say why."""
 
 _PREFIX = "b-"
 _SIGNATURE_OCTETS = 10  # 80 bits: no oracle tells an attacker which guess was right
 _PURPOSE = b"varsel bounce address v1\0"
 _ADDRESSES = re.compile(r"<?[^\s<>;,]+@[^\s<>;,]+>?")
 _STATUS = re.compile(r"\s*([245])\.(\d{1,3})\.(\d{1,3})")
+# Bounces of servers that write no report (qmail and many gateways): told by who writes and by the subject.
+_DAEMON = re.compile(r"mailer-daemon|postmaster|mail delivery (?:sub)?system", re.IGNORECASE)
+_RETURNED = re.compile(
+    r"undeliver|returned mail|failure notice|delivery (?:status|fail|has failed|report)|mail (?:delivery )?fail|could not be delivered"
+    r"|kunne ikke levere|ikke levert",
+    re.IGNORECASE,
+)
+_COPY = re.compile(
+    r"(?im)^[\s>-]*(?:-{3,}|below this line|original (?:message|mail)|the (?:header|first).*of the)"
+)
+_REFUSED = re.compile(r"(?<![\d.])(?:5(?:\.\d{1,3}){2}(?![\d.])|5[0-5]\d(?=[ -]))")
+_DELAYED = re.compile(
+    r"(?<![\d.])4(?:\.\d{1,3}){2}(?![\d.])|delayed|will (?:be retried|keep trying|try again)", re.IGNORECASE
+)
+_PROSE = 8192  # characters of a bounce in prose that are read
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +55,7 @@ class DeliveryStatus:
     """One delivery status notification about one notification.
 
     `result` is the stored result (docs/reference/delivery.md 2.2), or None while nothing is decided (`delayed`,
-    `relayed`). `diagnostic` is the far end's sentence with addresses removed.
+    `relayed`, `unclear`). `diagnostic` is the far end's sentence with addresses removed.
     """
 
     notification_id: UUID
@@ -96,16 +112,18 @@ def result_of_status(action: Action, status: str) -> str | None:
     return "Failed_InvalidEmailFormat" if status == "5.1.3" else "Failed_Bounced"
 
 
-def read_delivery_status(message: bytes, recipient: str, returning: ReturnAddress) -> DeliveryStatus | None:
+def read_delivery_status(
+    message: bytes, recipient: str, returning: ReturnAddress, *, from_nobody: bool = False
+) -> DeliveryStatus | None:
     """What a message to a return address says, or None when the address is not ours or it says nothing.
 
-    Only the signed recipient address decides which notification it is about. A mail that is no report (RFC 3464 2)
-    but came to a return address with the null sender of a bounce is for the caller to judge.
+    Only the signed recipient address decides which notification it is about. `from_nobody` says that it came with the null
+    sender of a bounce (RFC 5321 4.5.5); only then prose counts, since people and their holiday notices write prose too.
     """
     notification_id = read_bounce_address(recipient, returning.domain, returning.key)
     if notification_id is None:
         return None
-    fields = status_fields(message)
+    fields = status_fields(message) or (prose_fields(message) if from_nobody else None)
     if fields is None:
         return None
     action, status, diagnostic = fields
@@ -116,9 +134,8 @@ def read_delivery_status(message: bytes, recipient: str, returning: ReturnAddres
 
 def status_fields(message: bytes) -> tuple[Action, str, str] | None:
     """Action, status and diagnostic of the first recipient in a multipart/report, or None when it is none."""
-    try:
-        parsed = message_from_bytes(message, policy=policy.compat32)
-    except (ValueError, LookupError):
+    parsed = _parse(message)
+    if parsed is None:
         return None
     for part in parsed.walk():
         if part.get_content_type() != "message/delivery-status":
@@ -130,6 +147,40 @@ def status_fields(message: bytes) -> tuple[Action, str, str] | None:
             if isinstance(group, ParsedMessage) and group["Action"]:
                 return _recipient_fields(group)
     return None
+
+
+def prose_fields(message: bytes) -> tuple[Action, str, str] | None:
+    """The same of a bounce in prose, or None when it is no bounce. Without a permanent refusal in its words it is `unclear`."""
+    parsed = _parse(message)
+    if parsed is None:
+        return None
+    subject = str(parsed["Subject"] or "")
+    if not (_DAEMON.search(str(parsed["From"] or "")) or _RETURNED.search(subject)):
+        return None
+    text = _first_text(parsed)[:_PROSE]
+    copy = _COPY.search(text, 1)
+    said = text[: copy.start()] if copy else text
+    for line in said.splitlines():
+        found = _REFUSED.findall(line)
+        if found:
+            return "failed", next((one for one in found if "." in one), "5.0.0"), line.strip()
+    return ("delayed" if _DELAYED.search(said) else "unclear"), "", subject
+
+
+def _parse(message: bytes) -> ParsedMessage[str, str] | None:
+    try:
+        return message_from_bytes(message, policy=policy.compat32)
+    except (ValueError, LookupError):
+        return None
+
+
+def _first_text(parsed: ParsedMessage[str, str]) -> str:
+    """The first text of a mail; nothing of the mail that it may carry."""
+    for part in parsed.walk():
+        if part.get_content_maintype() == "text":
+            octets = part.get_payload(decode=True)
+            return octets.decode("utf-8", "replace") if isinstance(octets, bytes) else ""
+    return ""
 
 
 def _recipient_fields(group: ParsedMessage[str, str]) -> tuple[Action, str, str] | None:

@@ -10,6 +10,8 @@ What a failure means:
 * not granted: the only way out of DATA is to close the connection; a server drops a mail that never ended.
 * after the intent: Unknown once the final dot was given to the kernel, else Temporary.
 
+Whether a Temporary is the provider's fault or the message's is weighed in `blame`.
+
 DSN (RFC 3461) is asked for where offered as NOTIFY=SUCCESS,FAILURE: success is the proof that ends a mail as
 `Delivered`, failure its bounce. DELAY is left out, since a delay decides nothing and would only be more mail to read.
 ENVID carries the notification id. RET=HDRS keeps the texts of messages out of bounces.
@@ -26,6 +28,7 @@ from datetime import datetime
 from typing import Literal
 
 from varsel.channels.email.addresses import AddressError, read_address, read_sender
+from varsel.channels.email.blame import Blame
 from varsel.channels.email.bounces import ReturnAddress, bounce_address, without_addresses
 from varsel.channels.email.connect import Connector, NoConnection, SmtpEndpoint
 from varsel.channels.email.mime import compose, date_header, message_id
@@ -51,6 +54,7 @@ Sign = Callable[[bytes], bytes]
 
 _SMALL = 1 << 16  # below this the content and its final dot go in one write
 _THREADED = 1 << 17  # attachments above this are encoded off the loop
+_TIMES_WAITED = 4
 _LOSSES = 2  # connections a message may lose before it is given back
 
 
@@ -131,6 +135,7 @@ class SmtpChannel:
         self._failures = 0
         self._retry_at = 0.0
         self._last_failure = Temporary(None, "", "", "provider")
+        self._blame = Blame()
         self._date: tuple[str, datetime | None] = ("", None)
 
     async def send(self, messages: Sequence[Message], intend: Intend, settle: Settle) -> None:
@@ -277,10 +282,10 @@ class SmtpChannel:
             session.abort()
             self._give_back(run, mail.message, refusal)
             raise ConnectionEnded("the server closes the connection")
-        run.settle(mail.message, refusal)
+        run.settle(mail.message, self._blame.judge(refusal, asyncio.get_running_loop().time()))
 
     def _give_back(self, run: _Run, message: EmailMessage, outcome: Permanent | Temporary) -> None:
-        """Lost with its connection and certainly not sent: once more on another one, then it is the provider's fault.
+        """Lost with its connection and certainly not sent: once more on another one, then somebody is to blame.
 
         A kept connection may have been closed by the far end just now, which says nothing about the provider.
         """
@@ -289,7 +294,7 @@ class SmtpChannel:
         if losses < _LOSSES:
             run.waiting.appendleft(message)
         else:
-            run.settle(message, outcome)
+            run.settle(message, self._blame.judge(outcome, asyncio.get_running_loop().time()))
 
     async def _hand_over(self, session: Session, run: _Run, mail: _Mail, following: _Mail | None) -> None:
         """The content and its answer. From here the message is settled whatever happens."""
@@ -323,7 +328,7 @@ class SmtpChannel:
                 else Temporary(0.0, "", "stopped before its end"),
             )
             raise
-        run.settle(mail.message, outcome)
+        run.settle(mail.message, self._blame.judge(outcome, asyncio.get_running_loop().time()))
         if ended is not None:
             raise ended
 
@@ -421,13 +426,16 @@ class SmtpChannel:
         if left > 0:
             failure = self._last_failure
             raise NoConnection(Temporary(left, failure.code, failure.detail, "provider"))
+        began = loop.time()
         try:
             session = await self._connector.open()
         except NoConnection as failure:
-            # 0.5, 1, 2 … 30 s, with jitter so that workers do not come back together.
+            # 0.5, 1, 2 … 30 s, with jitter so that workers do not come back together. A server that lets connections wait
+            # holds up what another one could take: it is left alone for longer than it was waited for.
             # Lanes that failed side by side are one failure.
             if loop.time() >= self._retry_at:
                 pause = min(30.0, 0.5 * 2 ** min(self._failures, 6)) * random.uniform(0.8, 1.2)
+                pause = max(pause, min(60.0, _TIMES_WAITED * (loop.time() - began)))
                 self._failures += 1
                 self._retry_at = loop.time() + pause
             self._last_failure = failure.outcome

@@ -8,6 +8,7 @@ call at once. What an end of the call means:
 | no connection, or it broke before anything was written | Temporary, provider |
 | timeout (30 s) or broken connection after that | Unknown |
 | 429, 503 (refused before anything was taken) | Temporary, provider, with Retry-After |
+| 500, 502, 504 and other 5xx with an answer that can be read | as that answer says |
 | 500, 502, 504 and other 5xx | Unknown: the gateway behind may have taken it |
 | 400, 413, 422 with several messages | each alone in a call of its own, so one cannot hold up the others |
 | 400, 413, 422 with one | Temporary, message: it ends by its expiry, since a proxy may say the same to everybody |
@@ -209,7 +210,7 @@ class LinkChannel:
             if status in _SPLIT and len(messages) > 1:
                 await self._one_by_one(messages, ready, settle)
                 return
-            if 200 <= status < 300:
+            if 200 <= status < 300 or (status >= 500 and _can_be_read(answer)):
                 _settle_answers(messages, answer, settle)
                 return
             shared = self._refused(status, headers)
@@ -280,6 +281,15 @@ async def _mark_written(
     _sent: aiohttp.TraceRequestHeadersSentParams,
 ) -> None:
     context.trace_request_ctx.written = True
+
+
+def _can_be_read(body: bytes) -> bool:
+    """Whether a body is an answer of the gateway: its word is worth more than the status of what stands before it."""
+    try:
+        read_answer(body)
+    except AnswerError:
+        return False
+    return True
 
 
 def _settle_answers(messages: list[SmsMessage], body: bytes, settle: Settle) -> None:

@@ -7,29 +7,30 @@ on conflict (id) do update set heartbeat_at = clock_timestamp();
 -- This incarnation has ended and holds nothing.
 delete from worker where id = $1;
 
--- name: pulse
--- Heartbeat of worker $1, and what waits: the net below the wake-ups.
-with beat as (
-    update worker set heartbeat_at = clock_timestamp() where id = $1 returning id
-)
-select exists (select from beat) as alive,
-    exists (select from due where owner is null and due_at <= $2) as due,
+-- name: beat
+-- Heartbeat of worker $1; nothing when it is not registered (any more).
+update worker set heartbeat_at = clock_timestamp() where id = $1 returning true;
+
+-- name: look_around
+-- What waits at $1: the net below the wake-ups. $2 is the silence after which a worker is dead.
+select exists (select from due where owner is null and due_at <= $1) as due,
     array(select distinct lane from (values (0), (1), (2)) as l (lane) where exists (
-        select from ready r where r.owner is null and r.channel = 'Email' and r.lane = l.lane and r.ready_at <= $2)) as email,
+        select from ready r where r.owner is null and r.channel = 'Email' and r.lane = l.lane and r.ready_at <= $1)) as email,
     array(select distinct lane from (values (0), (1), (2)) as l (lane) where exists (
-        select from ready r where r.owner is null and r.channel = 'Sms' and r.lane = l.lane and r.ready_at <= $2)) as sms,
+        select from ready r where r.owner is null and r.channel = 'Sms' and r.lane = l.lane and r.ready_at <= $1)) as sms,
     exists (select from feed_pending) as feed,
     exists (select from parked_report p join provider_reference r on r.provider = p.provider and r.reference = p.reference
         where p.dead_at is null and p.status is not null) as report,
-    exists (select from worker where heartbeat_at < clock_timestamp() - $3::interval) as dead,
+    exists (select from worker where heartbeat_at < clock_timestamp() - $2::interval) as dead,
     exists (select from due where owner is not null and lease_until < clock_timestamp()) as lapsed_due,
     exists (select from ready where owner is not null and lease_until < clock_timestamp()) as lapsed_ready,
-    exists (select from ready where expires_at <= $2) as expired,
-    exists (select from awaiting where until <= $2) as awaited,
+    exists (select from ready where expires_at <= $1) as expired,
+    exists (select from awaiting where until <= $1) as awaited,
     exists (select from handoff where settle_at <= clock_timestamp()) as unsettled,
-    exists (select from handoff where unknown_at is not null and settle_at is null and expires_at <= $4) as held,
+    exists (select from handoff where unknown_at is not null and settle_at is null and expires_at <= $3) as held,
     exists (select from handoff h where h.unknown_at is null and not exists (select from worker v where v.id = h.worker)) as orphaned,
     exists (select from parked_report where dead_at is null and give_up_at <= clock_timestamp()) as given_up,
+    exists (select from handoff where unknown_at is not null and channel = 'Sms') as lost,
     (select json_object_agg(provider, extract(epoch from paused_until - clock_timestamp())) from provider_state
         where paused_until > clock_timestamp()) as paused;
 
@@ -98,10 +99,17 @@ where until <= $1 and (until, notification_id) > ($2, $3) order by until, notifi
 select notification_id, order_id, channel, then_status from awaiting where notification_id = any($1::uuid[]) and until <= $2;
 
 -- name: unsettled
--- Unknown handoffs whose rule is due, and held ones whose life and grace are over.
-select attempt_id, notification_id, order_id, channel, provider, expires_at, settle_at is null as held from handoff
+-- Unknown handoffs whose rule is due, and held ones whose life and grace are over; how often each message was unknown before.
+select attempt_id, notification_id, order_id, channel, provider, expires_at, settle_at is null as held,
+    (select count(*) from attempt a where a.order_id = h.order_id and a.notification_id = h.notification_id and a.outcome = 'unknown')
+        as before
+from handoff h
 where settle_at <= clock_timestamp() or (unknown_at is not null and settle_at is null and expires_at <= $1)
 limit 500;
+
+-- name: hold
+-- Unknown handoffs that are held from now on, until evidence or their expiry.
+update handoff set settle_at = null where attempt_id = any($1::uuid[]) and unknown_at is not null;
 
 -- name: resend
 -- Settle unknown handoffs by sending again, through the same provider: the attempt is written down, the message waits again.

@@ -43,3 +43,34 @@ returning report_id;
 -- name: bury_report
 -- A report that cannot be applied is the operator's.
 update parked_report set dead_at = clock_timestamp(), reason = $2, attempts = attempts + 1 where report_id = $1;
+
+-- name: reports_of_nobody
+-- The latest reports of the gateway, at least $1 old, whose reference nobody knows and that came since the oldest SMS that is open and
+-- unknown was begun.
+select p.reference, p.received_at, r.raw from parked_report p join report r on r.id = p.report_id
+where p.provider = 'link' and p.status is not null and p.reference is not null
+    and (p.dead_at is null or p.reason = 'RETRY_THRESHOLD_EXCEEDED') and p.received_at <= clock_timestamp() - $1::interval
+    and p.received_at >= (select min(begun_at) from handoff where channel = 'Sms' and unknown_at is not null)
+    and not exists (select from provider_reference k where k.provider = 'link' and k.reference = p.reference)
+order by p.report_id desc limit 1000;
+
+-- name: open_texts
+-- Open handoffs of SMS to numbers that end in one of $1, each of $2 digits.
+select h.attempt_id, h.begun_at, h.unknown_at is not null as unknown, n.address
+from handoff h join notification n on n.order_id = h.order_id and n.id = h.notification_id
+where h.channel = 'Sms' and right(regexp_replace(n.address, '[^0-9]', '', 'g'), $2) = any($1::text[]);
+
+-- name: know_by_receiver
+-- References $1 belong to the handoffs $2, where these are still open and unknown; reports that were given up wait again, for $3.
+with known as (
+    insert into provider_reference (provider, reference, order_id, notification_id)
+    select 'link', w.reference, h.order_id, h.notification_id
+    from unnest($1::text[], $2::uuid[]) as w (reference, attempt_id)
+        join handoff h on h.attempt_id = w.attempt_id and h.unknown_at is not null
+    on conflict do nothing
+    returning reference
+), again as (
+    update parked_report p set dead_at = null, reason = null, give_up_at = clock_timestamp() + $3::interval
+    from known k where p.provider = 'link' and p.reference = k.reference and p.dead_at is not null
+)
+select count(*)::int from known;
