@@ -315,6 +315,7 @@ def key() -> rsa.RSAPrivateKey:
     [
         {},
         {"body": "mye   luft \t\n\n\n\n"},
+        {"body": "mye   luft \t\n" * 20_000},
         {"body": ""},
         {"subject": "Æ" * 200, "html": True, "body": "<p>x</p>"},
         {"attachments": (Attachment("å.pdf", "application/pdf", b"x" * 500),)},
