@@ -30,6 +30,7 @@ _SIMPLE_FILENAME = re.compile(r"[A-Za-z0-9._ -]{1,60}\Z")
 _BASE64_BEYOND = (
     1 << 20
 )  # the encoder of quoted-printable does a long text in one go, and holds the interpreter for it
+_BASE64_BLOCK = 57 * 1024  # octets of 1024 full lines
 _BASE64_FROM = 12  # a two-octet letter costs 4 octets more as quoted-printable; base64 a third of everything
 
 
@@ -81,7 +82,7 @@ def _text(subtype: str, body: str, marker: str) -> bytes:
             data,
         )
     if beyond * _BASE64_FROM > len(data) or len(data) > _BASE64_BEYOND or marker in body:
-        encoding, data = b"base64", _base64(data)
+        encoding, data = b"base64", _base64_in_blocks(data)
     else:
         # Ends in CRLF, so the encoder writes its own line ends as CRLF too.
         encoding, data = b"quoted-printable", binascii.b2a_qp(data, quotetabs=False, istext=True)
@@ -137,7 +138,7 @@ def _attachment(attachment: Attachment) -> bytes:
         "Content-Transfer-Encoding: base64\r\n"
         f"Content-Disposition: attachment{_filename(attachment.filename)}\r\n\r\n"
     )
-    return head.encode("ascii") + _base64(attachment.content)
+    return head.encode("ascii") + _base64_in_blocks(attachment.content)
 
 
 def _filename(name: str) -> str:
@@ -158,6 +159,13 @@ def _base64(data: bytes) -> bytes:
     if len(encoded) <= 76:
         return encoded + b"\r\n"
     return b"".join([encoded[at : at + 76] + b"\r\n" for at in range(0, len(encoded), 76)])
+
+
+def _base64_in_blocks(data: bytes) -> bytes:
+    """Whole lines at a time, so that no call is long."""
+    if len(data) <= _BASE64_BLOCK:
+        return _base64(data)
+    return b"".join(_base64(data[at : at + _BASE64_BLOCK]) for at in range(0, len(data), _BASE64_BLOCK))
 
 
 def _mailbox(sender: Sender) -> str:
