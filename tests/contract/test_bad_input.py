@@ -112,8 +112,19 @@ async def test_the_year_9999(path: str, body: dict[str, Any], composed: Composed
     planned = await composed.ask("POST", path, body, prefer="dry-run")
     assert planned.status_code == 200
     messages = [one for order in planned.json()["orders"] for one in order["messages"]]
-    assert max(one["expiresAt"] for one in messages).startswith("9999-12-31T23:59:59.999999")
-    assert (await composed.ask("POST", path, body)).status_code in (201, 202)
+    assert max(one["expiresAt"] for one in messages).startswith("9999-12-31T23:59:59.99999")
+    placed = await composed.ask("POST", path, body)
+    assert placed.status_code in (201, 202)
+    receipt = placed.json()
+    shipment = receipt.get("notification", {"shipmentId": receipt.get("orderId")})
+    for one in (shipment, *shipment.get("reminders", ())):
+        order = f"{BASE}/orders/{one['shipmentId']}"
+        for method, read in [
+            ("GET", order), ("GET", f"{order}/status"), ("GET", f"{BASE}/future/shipment/{one['shipmentId']}"), ("PUT", f"{order}/cancel"),
+        ]:  # fmt: skip
+            assert (await composed.ask(method, read)).status_code == 200, read
+    read = (await composed.ask("GET", order)).json()
+    assert read["requestedSendTime"].startswith("9999-12-31T23:59:59.99999")
 
 
 async def test_ten_thousand_recipients(composed: Composed) -> None:

@@ -92,11 +92,10 @@ def say(told: dict[str, Any], *words: str) -> Any:
 
 
 def is_shown(told: dict[str, Any]) -> bool:
-    """Whether a reader sees what a value looks like: an example, a closed set of values, or a type that shows its members."""
-    if say(told, "examples", "enum", "const", "properties") is not None:
+    """Whether a reader sees what a value looks like: an example, a closed set of values, or a type whose members have examples."""
+    if any(word in told for word in ("examples", "enum", "const", "$ref")):
         return True
-    kinds = [told, *told.get("anyOf", ())]
-    return any(one.get("type") == "boolean" or ("items" in one and is_shown(one["items"])) for one in kinds)
+    return any(is_shown(one) for one in told.get("anyOf", ()))
 
 
 @pytest.mark.parametrize("name", PROPERTIES)
@@ -116,6 +115,12 @@ def test_each_type_has_a_description():
     assert [name for name, schema in SCHEMAS.items() if not schema.get("description")] == []
 
 
+def shown(content: dict[str, Any]) -> list[Any]:
+    """The examples of a body."""
+    several = [one["value"] for one in content.get("examples", {}).values()]
+    return [content["example"], *several] if "example" in content else several
+
+
 def examples() -> Iterator[tuple[str, dict[str, Any], Any]]:
     for name, told in PROPERTIES.items():
         for one in [told, *told.get("anyOf", ())]:
@@ -125,8 +130,8 @@ def examples() -> Iterator[tuple[str, dict[str, Any], Any]]:
         bodies = {"request": operation.get("requestBody", {}), **operation["responses"]}
         for which, body in bodies.items():
             for content in body.get("content", {}).values():
-                if "example" in content:
-                    yield f"{method} {path} {which}", content["schema"], content["example"]
+                for example in shown(content):
+                    yield f"{method} {path} {which}", content["schema"], example
         for parameter in operation.get("parameters", ()):
             if "example" in parameter:
                 yield f"{method} {path} {parameter['name']}", parameter["schema"], parameter["example"]
@@ -148,6 +153,19 @@ def test_each_order_has_an_example_of_its_request_and_of_its_receipt():
             continue
         for content in operation["requestBody"]["content"].values():
             assert "example" in content, f"{method} {path}"
+
+
+def test_each_json_answer_has_an_example():
+    checked = 0
+    for path, method, operation in OPERATIONS:
+        for status, answer in operation["responses"].items():
+            if "$ref" in answer:
+                answer = DOCUMENT["components"]["responses"][answer["$ref"].rpartition("/")[2]]
+            for kind, content in answer.get("content", {}).items():
+                if kind == "application/json":
+                    assert shown(content), f"{method} {path} {status}"
+                    checked += 1
+    assert checked > 100
 
 
 def test_each_parameter_is_described_with_an_example():

@@ -45,6 +45,12 @@ class EmailMessage:
     expires_at: datetime
     attachments: tuple[Attachment, ...] = ()
 
+    @property
+    def weight(self) -> int:
+        """Characters and octets of it all: how much work it is to put together."""
+        files = sum(len(file.content) for file in self.attachments)
+        return len(self.subject) + len(self.body) + files
+
 
 @dataclass(frozen=True, slots=True)
 class SmsMessage:

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 from varsel.runtime.errors import SettingsError
 from varsel.runtime.settings import Settings
+from varsel.runtime.times import LATEST
 
 OSLO: Final = ZoneInfo("Europe/Oslo")
 LIFE: Final = timedelta(hours=48)
@@ -34,7 +35,7 @@ def norwegian_holiday(day: date) -> bool:
 
 
 #: What lies beyond the last day that can be told, the 31st of December 9999, is told as its end.
-END: Final = datetime.max.replace(tzinfo=UTC)
+END: Final = LATEST
 
 
 @dataclass(frozen=True, slots=True)

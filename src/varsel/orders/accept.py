@@ -335,11 +335,12 @@ async def _run(connection: Connection, entries: list[Entry]) -> set[UUID]:
             for start in range(MOST_ORDERS, len(orders), MOST_ORDERS):
                 await connection.execute(_sql.accept_more, *_columns(orders[start : start + MOST_ORDERS]))
         if large:
-            await _put_pieces(connection, large)
+            await put_pieces(connection, large)
         return {row[0] for row in rows}
 
 
-async def _put_pieces(connection: Connection, large: list[NewOrder]) -> None:
+async def put_pieces(connection: Connection, large: list[NewOrder]) -> None:
+    """Bring in large contents whose orders this transaction has stored without them."""
     await connection.execute(_sql.make_pieces)
     for order in large:
         for part, start in enumerate(range(0, len(order.content), PIECE)):

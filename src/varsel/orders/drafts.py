@@ -29,6 +29,7 @@ from varsel.recipients.addresses import WHITE, blank
 from varsel.runtime.problems import pretty
 from varsel.store.content import EmailText, OrderContent, Recipient, SmsText, encode
 from varsel.store.ids import uuid7
+from varsel.store.long_texts import LONG, pretty_in_slices
 
 #: Longer subjects are worked on in slices, so that one call never holds the interpreter for long.
 _SLICE: Final = 1_000_000
@@ -195,11 +196,13 @@ def key_of(idempotency_id: str, family: Family, body_mac: bytes, orders: list[Ne
     """The key under which a repeat finds the receipt of these orders."""
     chain_id = orders[0].chain_id
     assert chain_id is not None
+    receipt = receipt_of(orders)
+    is_long = any(len(order.senders_reference or "") > LONG for order in orders)
     return Key(
         creator=orders[0].creator,
         family=family,
         hash=sha256(idempotency_id.encode()).digest(),
         mac=body_mac,
-        receipt=pretty(receipt_of(orders)),
+        receipt=pretty_in_slices(receipt) if is_long else pretty(receipt),
         chain_id=chain_id,
     )

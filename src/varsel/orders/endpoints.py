@@ -111,6 +111,7 @@ ENDPOINTS: Final = (
         "cancel_order",
         Policy.CREATE,
         "Cancel an order",
+        examples=examples.CANCELLED,
         responses={200: OrderWithStatus},
         problems=(400, 401, 403, 404, 409),
         deprecated=True,

@@ -179,3 +179,18 @@ INSTANT_EMAIL: Final[Example] = _direct(
         },
     }
 )
+CANCELLED: Final[Example] = {
+    "200": {
+        "id": _SHIPMENT_ID,
+        "sendersReference": "invoice-run-17",
+        "requestedSendTime": "2031-03-14T07:00:00Z",
+        "creator": "ttd",
+        "created": "2031-03-13T12:15:02.123456Z",
+        "notificationChannel": "Email",
+        "processingStatus": {
+            "status": "Cancelled",
+            "description": "The order was cancelled before anything was sent.",
+            "lastUpdate": "2031-03-13T14:00:41.5Z",
+        },
+    }
+}

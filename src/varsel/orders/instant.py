@@ -7,11 +7,15 @@ provider that certainly did not take the message frees the key. A parallel repea
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final, Literal, Protocol
 from uuid import UUID
 
+from msgspec import structs
+
 from varsel.channels.sms.parts import LINK, count_parts
+from varsel.orders.accept import PIECE, put_pieces
 from varsel.orders.drafts_direct import InstantDraft
 from varsel.orders.model import Key, Stored
 from varsel.runtime.errors import CodedProblem
@@ -120,27 +124,37 @@ class Instants:
         return True
 
     async def _store(self, draft: InstantDraft, prepared: Prepared) -> bool:
-        order, key = draft.order, draft.key
-        body = draft.content.sms.body if draft.content.sms is not None else None
-        attempt = await self._database.fetchval(
-            _sql.store_instant,
-            key.creator,
-            key.hash,
-            key.chain_id,
-            key.mac,
-            key.receipt,
-            order.created_at,
-            order.id,
-            order.channel,
-            order.senders_reference,
-            order.content,
-            draft.notification_id,
-            draft.address,
-            None if body is None else min(count_parts(body, LINK).count, LINK.most),
-            None if body is None else len(body),
-            draft.expires_at,
-            prepared.attempt_id,
-            prepared.provider,
-            prepared.worker,
-        )
-        return attempt is not None
+        if len(draft.order.content) <= PIECE:
+            return await self._database.fetchval(_sql.store_instant, *_columns(draft, prepared)) is not None
+        # Several statements, so that no single one keeps the event loop busy with its arguments.
+        async with self._database.connection() as connection, connection.transaction():
+            short = replace(draft, order=structs.replace(draft.order, content=b""))
+            if await connection.fetchval(_sql.store_instant, *_columns(short, prepared)) is None:
+                return False
+            await put_pieces(connection, [draft.order])
+        return True
+
+
+def _columns(draft: InstantDraft, prepared: Prepared) -> tuple[Any, ...]:
+    order, key = draft.order, draft.key
+    body = draft.content.sms.body if draft.content.sms is not None else None
+    return (
+        key.creator,
+        key.hash,
+        key.chain_id,
+        key.mac,
+        key.receipt,
+        order.created_at,
+        order.id,
+        order.channel,
+        order.senders_reference,
+        order.content,
+        draft.notification_id,
+        draft.address,
+        None if body is None else min(count_parts(body, LINK).count, LINK.most),
+        None if body is None else len(body),
+        draft.expires_at,
+        prepared.attempt_id,
+        prepared.provider,
+        prepared.worker,
+    )

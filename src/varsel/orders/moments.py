@@ -6,6 +6,8 @@ import re
 from datetime import UTC, datetime
 from typing import Final
 
+from varsel.runtime.times import LATEST
+
 #: ISO 8601 extended: a date, or date and time of at least minutes, with a fraction of up to 16 digits and a zone of hours or hours
 #: and minutes, at most 14 hours. Letters are upper case, the separator is T.
 _SHAPE: Final = re.compile(
@@ -38,13 +40,16 @@ class Moment:
 
 
 def read_moment(text: str) -> Moment | None:
-    """The moment that a request names, to the microsecond; None for any other layout and for dates outside years 1 to 9999."""
+    """The moment that a request names, to the microsecond; None for any other layout and for dates outside years 1 to 9999.
+
+    The very last microsecond of the year 9999 is read as the one before it, which can be kept.
+    """
     if _SHAPE.fullmatch(text) is None:
         return None
     try:
         at = datetime.fromisoformat(text)
         if at.tzinfo is None:
-            return Moment(at.replace(tzinfo=UTC), False)
-        return Moment(at if at.tzinfo is UTC else at.astimezone(UTC), True)
+            return Moment(min(at.replace(tzinfo=UTC), LATEST), False)
+        return Moment(min(at if at.tzinfo is UTC else at.astimezone(UTC), LATEST), True)
     except (ValueError, OverflowError):
         return None

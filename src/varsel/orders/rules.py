@@ -30,6 +30,7 @@ from varsel.orders.wire import (
     SmsSettings,
 )
 from varsel.recipients.addresses import blank, email_is_valid, phone_is_valid
+from varsel.runtime.times import LATEST
 
 RESOURCE: Final = "urn:altinn:resource:"
 EMAIL_IDENTITY: Final = "urn:altinn:person:idporten-email:"
@@ -123,8 +124,8 @@ def reminder_time(reminder: Reminder, send_at: datetime) -> datetime:
     if reminder.requested_send_time is not None:
         return reminder.requested_send_time.at
     if reminder.delay_days is not None:
-        return send_at + timedelta(days=reminder.delay_days)
-    return send_at + timedelta(minutes=reminder.delay_minutes or 0)
+        return min(send_at + timedelta(days=reminder.delay_days), LATEST)
+    return min(send_at + timedelta(minutes=reminder.delay_minutes or 0), LATEST)
 
 
 def _reminder(

@@ -159,16 +159,6 @@ class Reader:
         self._path: list[str | int] = []
         self._surrogates = False
         self.odd = False
-        self._readers: dict[str, Callable[[_Kind, int], Any]] = {
-            "text": self._read_text,
-            "formatted": self._read_formatted,
-            "integer": self._read_integer,
-            "boolean": self._read_boolean,
-            "enum": self._read_enum,
-            "moment": self._read_moment,
-            "object": self._read_object,
-            "list": self._read_list,
-        }
 
     def read(self, cls: type[msgspec.Struct]) -> Any:
         """An instance of `cls`; Refused at the first failing point, Null for a body that is `null`."""
@@ -283,7 +273,7 @@ class Reader:
                 return None
             self._at -= 4
             raise self._unfit("allowed to be null")
-        return self._readers[kind.name](kind, depth)
+        return _READERS[kind.name](self, kind, depth)
 
     def _read_text(self, _kind: _Kind, _depth: int) -> str:
         if self._next() != _QUOTE:
@@ -474,3 +464,16 @@ class Reader:
         if not 0x30 <= self._next() <= 0x39:
             raise self._malformed()
         self._run(_DIGITS)
+
+
+# Not bound to a reader: one that held its own methods, and the body with them, would stay until a rare full collection.
+_READERS: Final[dict[str, Callable[[Reader, _Kind, int], Any]]] = {
+    "text": Reader._read_text,
+    "formatted": Reader._read_formatted,
+    "integer": Reader._read_integer,
+    "boolean": Reader._read_boolean,
+    "enum": Reader._read_enum,
+    "moment": Reader._read_moment,
+    "object": Reader._read_object,
+    "list": Reader._read_list,
+}

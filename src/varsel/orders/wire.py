@@ -308,7 +308,23 @@ class ChainOrder(Wire):
     condition_endpoint: Url | None = None
     dialogporten_association: DialogportenAssociation | None = None
     reminders: Annotated[
-        list[Reminder] | None, Meta(description="Further messages, sent unless cancelled; any number.")
+        list[Reminder] | None,
+        Meta(
+            description="Further messages, sent unless cancelled; any number.",
+            examples=[
+                [
+                    {
+                        "delayDays": 7,
+                        "recipient": {
+                            "recipientSms": {
+                                "phoneNumber": "+4799999999",
+                                "smsSettings": {"body": "Husk å lese meldingen din."},
+                            }
+                        },
+                    }
+                ]
+            ],
+        ),
     ] = None
     fallback_on_failure: FallbackOnFailure = False
 

@@ -109,9 +109,7 @@ class WouldBeOrder(msgspec.Struct, rename="camel", omit_defaults=True):
     channel: Annotated[str, Meta(description="Channel as ordered.", examples=["EmailPreferred"])]
     requested_send_time: Annotated[Time, Meta(description="Send time; of a reminder, after its delay.")]
     recipient_count: Annotated[int, Meta(description="Recipients of the order.", examples=[1])]
-    messages: Annotated[
-        list[WouldBeMessage], Meta(description=f"Messages to the first {MOST} recipients.", examples=[[]])
-    ]
+    messages: Annotated[list[WouldBeMessage], Meta(description=f"Messages to the first {MOST} recipients.")]
     senders_reference: Reference | None = None
     email: Annotated[WouldBeEmail | None, Meta(description="The e-mail, where the order has one.")] = None
     sms: Annotated[WouldBeSms | None, Meta(description="The SMS, where the order has one.")] = None
@@ -124,7 +122,7 @@ class DryRun(msgspec.Struct, rename="camel", omit_defaults=True):
     order_count: Annotated[int, Meta(description="Orders that would be stored.", examples=[1])]
     orders: Annotated[
         list[WouldBeOrder],
-        Meta(description=f"The first {MOST} of them, the main order first.", examples=[[]]),
+        Meta(description=f"The first {MOST} of them, the main order first."),
     ]
     repeat: Annotated[
         bool | None,

@@ -53,7 +53,10 @@ class Recipient(V1):
     is_reserved: Annotated[bool | None, Meta(description="Ignored.")] = None
 
 
-Recipients = Annotated[list[Recipient], Meta(min_length=1, description="At least one.")]
+Recipients = Annotated[
+    list[Recipient],
+    Meta(min_length=1, description="At least one.", examples=[[{"nationalIdentityNumber": "12839010182"}]]),
+]
 
 
 class Common(V1, kw_only=True):

@@ -13,6 +13,7 @@ from varsel.store import content as contents
 from varsel.store import queries
 from varsel.store.content import OrderContent, Recipient
 from varsel.store.database import Database
+from varsel.store.long_texts import pretty_in_slices
 from varsel.store.order_status import order_url
 
 _sql = queries.load("varsel.review")
@@ -58,7 +59,7 @@ async def order(database: Database, order_id: UUID, creator: str, base_url: str)
         return None
     if len(row["content"] or b"") < LARGE:
         return pretty(shown(row, base_url))
-    return await asyncio.to_thread(lambda: pretty(shown(row, base_url)))
+    return await asyncio.to_thread(lambda: pretty_in_slices(shown(row, base_url)))
 
 
 async def orders(database: Database, reference: str, creator: str, base_url: str) -> bytes:
@@ -66,7 +67,7 @@ async def orders(database: Database, reference: str, creator: str, base_url: str
     rows = await database.fetch(_sql.orders_by_reference, creator, reference)
 
     def answer() -> bytes:
-        return pretty(OrderList(len(rows), [shown(row, base_url) for row in rows]))
+        return pretty_in_slices(OrderList(len(rows), [shown(row, base_url) for row in rows]))
 
     if sum(len(row["content"] or b"") for row in rows) < LARGE:
         return answer()

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from varsel.review import log, orders, query, results, search, shipments
+from varsel.review import examples, log, orders, query, results, search, shipments
 from varsel.review.feed import FeedReader
 from varsel.review.log import LogReader
 from varsel.review.parameters import DIALOG, FEED, PERSON_DIALOG, REFERENCE, support
@@ -47,6 +47,7 @@ ENDPOINTS: Final = (
         deprecated=True,
         description="Every order of the caller with that reference, v2 orders and reminders too. No match is an empty list.",
         parameters=REFERENCE,
+        examples={"200": examples.ORDERS},
     ),
     Endpoint(
         "GET",
@@ -58,6 +59,7 @@ ENDPOINTS: Final = (
         problems=_V1,
         deprecated=True,
         description="The order as stored, with keywords unreplaced. Takes v1 order ids and v2 shipment ids.",
+        examples={"200": examples.ORDER},
     ),
     Endpoint(
         "GET",
@@ -69,6 +71,7 @@ ENDPOINTS: Final = (
         problems=_V1,
         deprecated=True,
         description="How far the order has come, and its notifications in numbers.",
+        examples={"200": examples.STATUS},
     ),
     Endpoint(
         "GET",
@@ -80,6 +83,7 @@ ENDPOINTS: Final = (
         problems=_V1,
         deprecated=True,
         description="Each e-mail notification of the order with its result; none is an empty list.",
+        examples={"200": examples.EMAIL_RESULTS},
     ),
     Endpoint(
         "GET",
@@ -91,6 +95,7 @@ ENDPOINTS: Final = (
         problems=_V1,
         deprecated=True,
         description="Each SMS notification of the order with its result; none is an empty list.",
+        examples={"200": examples.SMS_RESULTS},
     ),
     Endpoint(
         "GET",
@@ -106,6 +111,7 @@ ENDPOINTS: Final = (
             "With `Prefer: wait=N` (at most 30 seconds) an empty page waits for the next entry."
         ),
         parameters=FEED,
+        examples={"200": examples.FEED},
     ),
     Endpoint(
         "GET",
@@ -117,6 +123,7 @@ ENDPOINTS: Final = (
         problems=(401, 403, 404, "NOT-00002", "NOT-00003"),
         typed={"id": "uuid"},
         description="Where an order and each of its messages stand. An id that is no UUID is an empty 404.",
+        examples={"200": examples.SHIPMENT},
     ),
     Endpoint(
         "GET",
@@ -128,6 +135,7 @@ ENDPOINTS: Final = (
         problems=(400, 401, 403),
         description="The caller's own messages of a dialog or transmission, in orders that have ended; oldest first.",
         parameters=DIALOG,
+        examples={"200": examples.LOG},
     ),
     Endpoint(
         "GET",
@@ -142,6 +150,7 @@ ENDPOINTS: Final = (
             "the person is authorized on the order's resource, or to a plain address that is the person's and nobody else's."
         ),
         parameters=PERSON_DIALOG,
+        examples={"200": examples.LOG},
     ),
     Endpoint(
         "GET",
@@ -153,6 +162,7 @@ ENDPOINTS: Final = (
         problems=(400, 401, 403, "NOT-00002"),
         description="Every notification generated for a person, across all creators, newest order first. Each search is audited.",
         parameters=support("NationalIdentityNumber", 11),
+        examples={"200": examples.FOUND_PERSON},
     ),
     Endpoint(
         "GET",
@@ -164,6 +174,7 @@ ENDPOINTS: Final = (
         problems=(400, 401, 403, "NOT-00002"),
         description="Every notification generated for an organisation, across all creators, newest order first. Each search is audited.",
         parameters=support("OrganizationNumber", 9),
+        examples={"200": examples.FOUND_ORGANIZATION},
     ),
 )
 

@@ -16,6 +16,7 @@ import msgspec
 
 import varsel
 from varsel.runtime.endpoints import Bound, Endpoint, Policy
+from varsel.runtime.openapi_examples import coded_example, complete, plain_example
 from varsel.runtime.problems import CODES, PLAIN
 from varsel.runtime.settings import Settings
 
@@ -197,7 +198,9 @@ def document(
             "securitySchemes": {name: scheme for name, scheme in _SCHEMES.items() if name in used},
         },
     }
-    return msgspec.json.format(msgspec.json.encode(_inlined(content, schemas)), indent=2) + b"\n"
+    whole = _inlined(content, schemas)
+    complete(whole)
+    return msgspec.json.format(msgspec.json.encode(whole), indent=2) + b"\n"
 
 
 def _inlined(node: Any, schemas: Mapping[str, dict[str, Any]]) -> Any:
@@ -369,7 +372,12 @@ def _coded(status: int, codes: list[str], *, also_empty: bool) -> dict[str, Any]
         titles += ". Also with an empty body: " + _EMPTY.get(status, _reason(status))
     return {
         "description": titles,
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/CodedProblem"}}},
+        "content": {
+            "application/json": {
+                "schema": {"$ref": "#/components/schemas/CodedProblem"},
+                "examples": {code: {"value": coded_example(code)} for code in sorted(codes)},
+            }
+        },
     }
 
 
@@ -385,9 +393,11 @@ def _shared_name(status: int) -> str:
 
 
 def _shared_responses() -> dict[str, Any]:
-    def problem(name: str, description: str) -> dict[str, Any]:
-        schema = {"$ref": f"#/components/schemas/{name}"}
-        return {"description": description, "content": {"application/json": {"schema": schema}}}
+    def problem(name: str, description: str, example: Any = None) -> dict[str, Any]:
+        entry: dict[str, Any] = {"schema": {"$ref": f"#/components/schemas/{name}"}}
+        if example is not None:
+            entry["example"] = example
+        return {"description": description, "content": {"application/json": entry}}
 
     shared = {
         "problem400": problem("ValidationProblem", "Fields were refused, by their paths."),
@@ -413,7 +423,7 @@ def _shared_responses() -> dict[str, Any]:
     for status in sorted({*PLAIN, *_EMPTY}):
         description = _EMPTY.get(status, _reason(status))
         if status in (409, 413, 415, 429) or (status == 404):
-            shared[_shared_name(status)] = problem("PlainProblem", description)
+            shared[_shared_name(status)] = problem("PlainProblem", description, plain_example(status))
         else:
             shared[_shared_name(status)] = {"description": description}
         if status == 503:

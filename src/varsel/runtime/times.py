@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+#: The last moment that can be kept. The driver takes `datetime.max` for PostgreSQL's infinity, and reads it back without a zone.
+LATEST: Final = datetime.max.replace(tzinfo=UTC) - timedelta(microseconds=1)
 
 
 def wire_time(moment: datetime) -> str:

@@ -18,6 +18,7 @@ from typing import Literal
 import aiosmtplib
 
 from varsel.channels.email.receiver import OK, Answer, Envelope, Recipient, SmtpReceiver
+from varsel.sandbox.long_fields import short_head
 from varsel.sandbox.magic import MailFate, mail_fate
 
 Sleep = Callable[[float], Awaitable[None]]
@@ -205,7 +206,7 @@ def compose_notice(
     original = recipient.original or recipient.address
     said = "250 2.1.5 Delivered" if action == "delivered" else "550 5.1.1 No such mailbox"
     told = "was delivered" if action == "delivered" else "could not be delivered"
-    head = envelope.content.partition(b"\r\n\r\n")[0] + b"\r\n"
+    head = short_head(envelope.content) + b"\r\n"
     text = (
         "From: Mail Delivery <postmaster@inbox.varsel.localhost>\r\n"
         f"To: <{envelope.sender}>\r\n"

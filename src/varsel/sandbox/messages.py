@@ -17,6 +17,7 @@ import msgspec
 import structlog
 
 from varsel.runtime.errors import DatabaseUnavailable
+from varsel.sandbox.long_fields import with_short_head
 from varsel.store import queries
 from varsel.store.database import Database
 from varsel.store.ids import uuid7
@@ -27,6 +28,8 @@ log = structlog.get_logger("varsel.sandbox")
 Channel = Literal["email", "sms"]
 #: Mails read in one go: about a tenth of a second of a thread.
 READ_AT_ONCE: Final = 100
+#: Octets of them, beyond which no further mail is taken.
+_READ_OCTETS: Final = 4_000_000
 _NUMBER_MARKS = re.compile(r"[\s()./-]+")
 
 
@@ -91,7 +94,7 @@ def sought(channel: Channel | None, to: str) -> tuple[Channel | None, str]:
 
 def read_mail(raw: bytes) -> Reading:
     """Subject, sender and texts of a mail, by the standard library alone: an independent judge of what was composed."""
-    parsed = message_from_bytes(raw, policy=policy.default)
+    parsed = message_from_bytes(with_short_head(raw), policy=policy.default)
     header = parsed["From"]
     sender = str(header) if header else None
     plain = _text(parsed, "plain")
@@ -186,7 +189,7 @@ class Messages:
                 pass
 
     async def _read_some(self) -> bool:
-        rows = await self._database.fetch(_sql.unread_messages, READ_AT_ONCE)
+        rows = await self._database.fetch(_sql.unread_messages, READ_AT_ONCE, _READ_OCTETS)
         if not rows:
             return False
         readings = await asyncio.to_thread(_read_all, [row["raw"] for row in rows])

@@ -11,9 +11,23 @@ from typing import Any
 
 import pytest
 
-from tests.contract.orders.bodies import chain, put, reminder, v1_email
-from tests.contract.orders.world import BASE, CHAIN, World
+from tests.contract.orders.bodies import (
+    chain,
+    instant_email,
+    instant_sms,
+    put,
+    reminder,
+    sms,
+    v1_email,
+    v1_sms,
+)
+from tests.contract.orders.test_2_12_to_2_14_instant import FakeSender
+from tests.contract.orders.world import BASE, CHAIN, World, open_world
+from varsel.delivery.forecast import Forecaster
+from varsel.delivery.window import Window
+from varsel.recipients.registers import BuiltinRegisters
 from varsel.store.content import decode
+from varsel.store.database import Database
 
 EMAIL = f"{BASE}/orders/email"
 E = "recipient.recipientEmail.emailSettings"
@@ -120,3 +134,51 @@ async def test_a_large_order_beside_small_ones(world: World) -> None:
     rows = await world.database.fetch("select content from order_content")
     texts = {email.body for row in rows if (email := decode(row["content"]).email) is not None}
     assert texts == {str(number) for number in range(20) if number not in (3, 7)} | {"3" * 5_000_000}
+
+
+#: Shorter than it may be: the test itself reads the answer of the dry run.
+TEXT = "a€" * (FULL // 16)
+LONG_SMS: dict[str, tuple[str, Any]] = {
+    "instant": (f"{CHAIN}/instant/sms", put(instant_sms(), "recipientSms.smsSettings.body", TEXT)),
+    "chain": (CHAIN, chain(recipient=put(sms(), "recipientSms.smsSettings.body", TEXT))),
+    "v1": (f"{BASE}/orders/sms", v1_sms(body=TEXT)),
+}
+
+
+@pytest.fixture
+async def whole(database: Database) -> AsyncIterator[World]:
+    """With everybody who looks at texts: a sender of instant messages, and the forecast of dry runs."""
+    forecast = Forecaster(BuiltinRegisters(database, sandbox=True), Window())
+    async with open_world(database, sender=FakeSender(database), forecast=forecast) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("name", LONG_SMS)
+async def test_the_longest_sms_is_counted_kept_and_planned(whole: World, name: str) -> None:
+    path, body = LONG_SMS[name]
+    content = json.dumps(body, ensure_ascii=False).encode()
+    async with pulse() as measured:
+        planned = await whole.send(path, content, prefer="dry-run")
+        answer = await whole.send(path, content)
+    assert answer.status in (201, 202), answer.content[:500]
+    assert planned.headers["varsel-warning"] == answer.headers["varsel-warning"] == "sms-truncated"
+    assert measured.longest < 0.05
+    [shown] = planned.json["orders"]
+    assert (shown["sms"]["body"], shown["sms"]["parts"], shown["messages"][0]["parts"]) == (TEXT, 16, 16)
+    kept = decode(await whole.database.fetchval("select content from order_content"))
+    assert kept.sms is not None
+    assert kept.sms.body == TEXT
+
+
+async def test_the_longest_instant_email(whole: World) -> None:
+    text = "å" * (FULL // 2)
+    body = json.dumps(put(instant_email(), "recipientEmail.emailSettings.body", text), ensure_ascii=False)
+    async with pulse() as measured:
+        answer = await whole.send(f"{CHAIN}/instant/email", body.encode())
+        again = await whole.send(f"{CHAIN}/instant/email", body.encode())
+    assert (answer.status, again.status) == (201, 200), answer.content[:500]
+    assert measured.longest < 0.05
+    kept = decode(await whole.database.fetchval("select content from order_content"))
+    assert kept.email is not None
+    assert kept.email.body == text
+    assert await whole.stored() | {"handoff": 0} == await whole.stored()

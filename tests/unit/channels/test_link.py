@@ -13,6 +13,7 @@ from aiohttp import web
 from defusedxml.ElementTree import fromstring
 
 from tests.support.polling import until
+from tests.support.watchdog import watchdog
 from tests.unit.channels.conformance import NOW, Conformance, Engine, Fate, email, sms
 from tests.unit.channels.test_smtp import free_port
 from varsel.channels.model import Accepted, Channel, Message, Permanent, SmsMessage, Temporary, Unknown
@@ -182,6 +183,18 @@ async def test_several_in_a_call_and_no_more_than_the_batch(far: SmsFar) -> None
 async def test_a_text_over_sixteen_parts_is_cut_where_the_gateway_would(far: SmsFar) -> None:
     await deliver(far.channel, sms(body="x" * 3000))
     assert far.messages[0].text == "x" * 2144
+
+
+async def test_a_text_of_any_length_is_made_ready_beside_the_loop(far: SmsFar) -> None:
+    """What XML cannot carry is passed over, however much of it there is; CR LF is one line end wherever it stands."""
+    async with watchdog() as watched:
+        await deliver(
+            far.channel, sms(body="\x01" * (1 << 16) + "x" * ((1 << 16) - 1) + "\r\n" + "x" * 30_000_000)
+        )
+        await deliver(far.channel, sms(body="\x01" * ((1 << 17) - 1) + "\r\nHei\r\n", sender="V" * 5_000_000))
+    assert watched.busy < 0.05
+    assert [message.text for message in far.messages] == ["x" * 2144, "\nHei\n"]
+    assert far.messages[1].sender == "V" * 11
 
 
 @pytest.mark.parametrize("to", ["12", "hei", "+47abc", "", "+0047400"])

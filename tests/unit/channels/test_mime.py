@@ -272,10 +272,31 @@ def test_what_is_no_address(text: str) -> None:
         ("<p>unclosed <b>x", "unclosed x"),
         ("", ""),
         ("<a>x</a></a></p></style>y", "x\n\ny"),
+        ("<a href='https://a.no'>x<a href=https://b.no/?a&amp;b>y", "x (https://a.no)y (https://b.no/?a&b)"),
+        ('<a href="mailto:a@b.no" href="x">b<!-- > -->c</A >', "bc (mailto:a@b.no)"),
+        ("a < b</ c> & d<e", "a < b</ c> & d<e"),
+        ("a<b x='>'>c<b x='>d", "ac<b x='>d"),
+        ("<SCRIPT>a</scripts>b</Script\n>c<title><b>d</title>e<!x>f<?y>g<!-- h", "cefg"),
     ],
 )
 def test_plain_text(html: str, plain: str) -> None:
     assert plain_text(html) == plain
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["<!--", "<a ", '<a b="', "<a href=x>", "</a ", "<", "</", "<?", "<b \n", "x<y", "<div", "<p>", "<p a=b ", "<script>", "&#", " \n"],
+)  # fmt: skip
+def test_plain_text_goes_through_markup_once(piece: str) -> None:
+    """However broken it is: what took time with the square of its length stopped a worker for hours."""
+    plain_text(piece * (300_000 // len(piece)))
+
+
+@pytest.mark.parametrize("shift", range(4))
+def test_a_long_text_is_read_as_a_short_one(shift: int) -> None:
+    words = ["x" * shift, *(f"ord{number}" for number in range(30_000))]
+    assert plain_text(" \n ".join(words)) == " ".join(words).strip()
+    assert plain_text("<br> \n".join(words)) == "\n".join(words).strip()
 
 
 def _pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> str:
@@ -294,6 +315,7 @@ def key() -> rsa.RSAPrivateKey:
     [
         {},
         {"body": "mye   luft \t\n\n\n\n"},
+        {"body": "mye   luft \t\n" * 20_000},
         {"body": ""},
         {"subject": "Æ" * 200, "html": True, "body": "<p>x</p>"},
         {"attachments": (Attachment("å.pdf", "application/pdf", b"x" * 500),)},

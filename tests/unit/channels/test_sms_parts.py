@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -50,7 +52,6 @@ def test_an_extension_character_is_not_split() -> None:
     # 152 + the first half of € would fill 153; it moves to the next part whole.
     assert count_parts("a" * 152 + "€" + "a" * 151).count == 2
     assert count_parts("a" * 152 + "€" + "a" * 152).count == 3
-    assert count_parts("a" * 305 + "€").units == 307
 
 
 def test_a_surrogate_pair_is_not_split() -> None:
@@ -84,6 +85,34 @@ def test_a_cut_text_may_say_less_than_ucs2_needs() -> None:
     assert count_parts(truncate("č" * 1073), LINK).count == 16
 
 
+@pytest.mark.parametrize(
+    ("text", "encoding", "kept"),
+    [
+        (
+            "a" * 2144 + "č",
+            "UCS-2",
+            1072,
+        ),  # the character beyond is looked at, and decides as it does in a text that fits
+        ("a" * 2145 + "č", "GSM-7", 2144),
+        ("€" * 3000, "GSM-7", 1072),
+        ("😀" * 3000, "UCS-2", 528),
+    ],
+)
+def test_what_cannot_be_sent_is_not_looked_at(text: str, encoding: str, kept: int) -> None:
+    looked_at = []
+
+    class Watched(str):
+        __slots__ = ()
+
+        def __getitem__(self, key: Any) -> str:
+            looked_at.append(key.stop)
+            return str(super().__getitem__(key))
+
+    parts = count_parts(Watched(text), LINK)
+    assert (parts.encoding, parts.count, parts.kept, parts.truncated) == (encoding, 16, kept, True)
+    assert looked_at == [2145]
+
+
 def test_the_alphabet() -> None:
     assert len(GSM_BASIC) == 127  # 128 less the escape
     assert len(GSM_EXTENSION) == 10
@@ -101,9 +130,8 @@ def test_counting_agrees_with_packing_one_by_one(text: str, most: int) -> None:
             return 2 if character in GSM_EXTENSION else 1
         return len(character.encode("utf-16-be")) // 2
 
-    assert parts.units == sum(map(size, text))
     count, used, kept = 1, 0, len(text)
-    if parts.units > single:
+    if sum(map(size, text)) > single:
         for position, character in enumerate(text):
             if used + size(character) > part:
                 if count == most:

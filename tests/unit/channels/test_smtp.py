@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -20,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tests.support.polling import until
+from tests.support.watchdog import watchdog
 from tests.unit.channels.conformance import NOW, Conformance, Engine, Fate, email, sms
 from varsel.channels.email.bounces import ReturnAddress, read_bounce_address
 from varsel.channels.email.connect import SmtpEndpoint
@@ -574,3 +576,23 @@ async def test_a_password_is_sent_in_clear_on_this_machine_only(host: str, logs_
         await until(lambda: said)
         assert said[0].startswith(b"AUTH") is logs_on
         await channel.close()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [".\r\n", "x\n.\n", "Æ\n", ".", "mye mer " * 9 + "\r"],
+    ids=["dots", "ends", "letters", "one line", "words"],
+)
+@pytest.mark.parametrize("html", [False, True])
+async def test_a_long_mail_arrives_as_it_was(far: MailFar, line: str, html: bool) -> None:
+    """It is put together beside the event loop, in slices that show nowhere."""
+    body = line * (1_500_000 // len(line))
+    async with watchdog() as watched:
+        engine = await deliver(far.channel, message := email(body=body, subject="Æ" * 50_000, html=html))
+    assert isinstance(engine.outcome(message), Accepted)
+    assert watched.busy < 0.05
+    [mail] = far.mails
+    text = re.sub(r"\r\n?", "\n", body)
+    assert mail.body("html" if html else "plain").removesuffix("\n") == text.removesuffix("\n")
+    assert mail.content.isascii()
+    assert max(map(len, mail.content.split(b"\r\n"))) <= 998

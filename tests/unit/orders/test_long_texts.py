@@ -11,9 +11,10 @@ from tests.contract.orders.bodies import chain, put
 from varsel.orders import tolerant
 from varsel.orders.tolerant import Reader
 from varsel.orders.wire import ChainOrder
+from varsel.runtime.problems import pretty
 from varsel.store import long_texts
 from varsel.store.content import EmailText, OrderContent, Recipient, decode, encode
-from varsel.store.long_texts import LONG, in_slices
+from varsel.store.long_texts import LONG, in_slices, pretty_in_slices
 
 TEXTS = ["\\", '\\"', "\\\\n", "😀", "\n", "ab", "\x01", "å\\"]
 
@@ -41,6 +42,18 @@ def test_slices_make_the_same_json(text: str, monkeypatch: pytest.MonkeyPatch) -
     )
     assert msgspec.json.encode(in_slices(content)) == msgspec.json.encode(content)
     assert in_slices(OrderContent((Recipient(email="short"),))) == OrderContent((Recipient(email="short"),))
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_layout_with_long_texts_is_the_same(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(long_texts, "LONG", 10)
+    content = OrderContent(
+        (Recipient(email=text * 30), Recipient(mobile="1")),
+        email=EmailText("a", text * 11, text * 25),
+        time_to_live=7,
+    )
+    assert pretty_in_slices(content) == pretty(content)
+    assert pretty_in_slices([content, content]) == pretty([content, content])
 
 
 def test_short_contents_are_left_alone() -> None:

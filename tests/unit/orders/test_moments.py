@@ -23,7 +23,9 @@ from varsel.orders.moments import Moment, read_moment
         ("2031-03-14T08:00:00+01", datetime(2031, 3, 14, 7, tzinfo=UTC), True),
         ("2031-03-14T08:00:00", datetime(2031, 3, 14, 8, tzinfo=UTC), False),
         ("2031-03-14", datetime(2031, 3, 14, tzinfo=UTC), False),
-        ("9999-12-31T23:59:59.9999999Z", datetime(9999, 12, 31, 23, 59, 59, 999999, UTC), True),
+        # The driver would keep the very last microsecond as infinity.
+        ("9999-12-31T23:59:59.9999999Z", datetime(9999, 12, 31, 23, 59, 59, 999998, UTC), True),
+        ("9999-12-31T23:59:59.999999", datetime(9999, 12, 31, 23, 59, 59, 999998, UTC), False),
         ("0001-01-01T00:00:00Z", datetime(1, 1, 1, tzinfo=UTC), True),
     ],
 )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import time
+import weakref
 from typing import Any
 
 import pytest
@@ -317,3 +319,20 @@ def test_time_is_linear(name: str) -> None:
         with contextlib.suppress(Refused):
             read(b'{"' + member + b'":' + LARGE[name] + b"}", DialogportenAssociation)
     assert time.process_time() - began < 20
+
+
+def test_a_body_is_let_go_as_soon_as_it_has_been_read() -> None:
+    """Not at some collection: bodies of 30 MB would fill the memory before one came."""
+
+    class Watched(Reader):
+        pass
+
+    gc.disable()
+    try:
+        reader = Watched(GOOD + b"}")
+        gone = weakref.ref(reader)
+        reader.read(ChainOrder)
+        del reader
+        assert gone() is None
+    finally:
+        gc.enable()

@@ -15,11 +15,16 @@ import aiohttp
 import aiosmtplib
 import pytest
 
+from tests.unit.channels.conformance import email
+from varsel.channels.email.addresses import read_address, read_sender
+from varsel.channels.email.mime import compose
+from varsel.channels.email.receiver import Envelope, Recipient
 from varsel.runtime.clock import ManualClock
 from varsel.runtime.endpoints import ANONYMOUS, Call
 from varsel.runtime.errors import ValidationProblem
 from varsel.runtime.settings import Settings
 from varsel.runtime.trace import Trace
+from varsel.sandbox.inbox import compose_notice
 from varsel.sandbox.messages import Messages, number, read_mail, sought
 from varsel.sandbox.room import PortTaken, SandboxRoom, with_report_credentials
 from varsel.sandbox.routes import Routes, wanted
@@ -276,3 +281,28 @@ def test_numbers_have_one_form(text: str, expected: str) -> None:
 
 def test_the_line_end_of_a_part_is_not_text() -> None:
     assert read_mail(mail("k@example.org", text="a\n\nb\n")).body == "a\n\nb"
+
+
+async def test_large_mails_are_read_few_at_a_time(room: SandboxRoom, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("varsel.sandbox.messages._READ_OCTETS", 1)
+    for at in range(3):
+        await send_mail(room, f"kari{at}@example.org")
+    assert [mail["to"] for mail in await listed(room)] == [f"kari{at}@example.org" for at in range(3)]
+
+
+@pytest.mark.parametrize("subject", ["Æ" * 2_000_000, "a" * 2_000_000, "ord " * 500_000])
+def test_a_subject_of_megabytes_is_cut(subject: str) -> None:
+    raw = compose(
+        email(subject=subject, body="Hei"), read_sender("a@b.no"), read_address("c@d.no"), "x", "b.no"
+    )
+    reading = read_mail(raw)
+    assert (reading.sender, reading.body) == ("a@b.no", "Hei")
+    assert 5_000 < len(reading.subject) < 33_000
+    assert subject.startswith(reading.subject)
+    notice = compose_notice(
+        Envelope("peer", "x", "a@b.no", [Recipient("c@d.no")], content=raw),
+        Recipient("c@d.no"),
+        "delivered",
+        "2.1.5",
+    )
+    assert len(notice) < 40_000

@@ -54,7 +54,7 @@ from varsel.runtime.steps import step
 
 _MOST_ANSWER = 1 << 20
 _IDLE_SECONDS = 15.0
-_THREADED = 1 << 17  # attachments above this are encoded off the loop
+_THREADED = 1 << 16  # a message that weighs more is put together off the loop
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +245,7 @@ async def _prepare(message: EmailMessage) -> bytes | Permanent:
         recipient = read_address(message.to)
     except AddressError as error:
         return Permanent("Failed_InvalidEmailFormat", "", str(error))
-    if sum(len(file.content) for file in message.attachments) > _THREADED:
+    if message.weight > _THREADED:
         return await asyncio.to_thread(submission, message, sender, recipient)
     return submission(message, sender, recipient)
 

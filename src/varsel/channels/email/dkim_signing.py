@@ -16,6 +16,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
 
+from varsel.channels.slices import line_slices
 from varsel.runtime.errors import SettingsError
 
 #: From is named once more than it occurs, so that a second one cannot be put in (RFC 6376 8.15).
@@ -90,7 +91,7 @@ def _relaxed_headers(head: bytes) -> dict[str, bytes]:
 def _relaxed_body(body: bytes) -> bytes:
     """RFC 6376 3.4.4."""
     if b"  " in body or b"\t" in body:
-        body = _SPACES.sub(b" ", body)
+        body = b"".join(_SPACES.sub(b" ", piece) for piece in line_slices(body))
     if b" \r\n" in body:
         body = body.replace(b" \r\n", b"\r\n")
     body = body.rstrip(b"\r\n")

@@ -17,6 +17,7 @@ from uuid import UUID
 from varsel.channels.email.addresses import Address, Sender
 from varsel.channels.email.plaintext import plain_text
 from varsel.channels.model import Attachment, EmailMessage
+from varsel.channels.slices import SLICE, slices
 
 _LINE_OCTETS = 998  # RFC 5322 2.1.1, without CRLF
 _FOLD_AT = 76  # RFC 2047 2: the most a line with an encoded word may have
@@ -26,6 +27,10 @@ _LINE_ENDS = re.compile(r"\r\n|\r|\n")
 _PHRASE = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]+\Z")
 _MIME_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}\Z")
 _SIMPLE_FILENAME = re.compile(r"[A-Za-z0-9._ -]{1,60}\Z")
+_BASE64_BEYOND = (
+    1 << 20
+)  # the encoder of quoted-printable does a long text in one go, and holds the interpreter for it
+_BASE64_BLOCK = 57 * 1024  # octets of 1024 full lines
 _BASE64_FROM = 12  # a two-octet letter costs 4 octets more as quoted-printable; base64 a third of everything
 
 
@@ -63,19 +68,21 @@ def compose(message: EmailMessage, sender: Sender, recipient: Address, date: str
 
 def _text(subtype: str, body: str, marker: str) -> bytes:
     """A text part with its headers. Text that holds the marker of the boundaries is encoded, so it cannot end its part."""
-    text = body if "\n" not in body and "\r" not in body else _LINE_ENDS.sub("\r\n", body)
+    if "\n" not in body and "\r" not in body:
+        text = body
+    else:
+        text = "".join(_LINE_ENDS.sub("\r\n", piece) for piece in slices(body))
     data = text.encode("utf-8", "replace")
     beyond = len(data) - len(text)
     if not data.endswith(b"\r\n"):
         data += b"\r\n"
-    clean = not data.translate(None, _TEXT_OCTETS)
-    if clean and marker not in body and _longest_line(data) <= _LINE_OCTETS:
+    if _is_clean(data) and marker not in body and _lines_are_short(data):
         return b"Content-Type: text/%b; charset=utf-8\r\nContent-Transfer-Encoding: 7bit\r\n\r\n%b" % (
             subtype.encode(),
             data,
         )
-    if beyond * _BASE64_FROM > len(data) or marker in body:
-        encoding, data = b"base64", _base64(data)
+    if beyond * _BASE64_FROM > len(data) or len(data) > _BASE64_BEYOND or marker in body:
+        encoding, data = b"base64", _base64_in_blocks(data)
     else:
         # Ends in CRLF, so the encoder writes its own line ends as CRLF too.
         encoding, data = b"quoted-printable", binascii.b2a_qp(data, quotetabs=False, istext=True)
@@ -86,10 +93,22 @@ def _text(subtype: str, body: str, marker: str) -> bytes:
     )
 
 
-def _longest_line(data: bytes) -> int:
-    if len(data) <= _LINE_OCTETS:
-        return 0
-    return max(map(len, data.split(b"\r\n")))
+def _is_clean(data: bytes) -> bool:
+    return not any(
+        data[start : start + SLICE].translate(None, _TEXT_OCTETS) for start in range(0, len(data), SLICE)
+    )
+
+
+def _lines_are_short(data: bytes) -> bool:
+    """Whether no line of `data`, which ends in CRLF, is longer than it may be."""
+    at = 0
+    while len(data) - at > _LINE_OCTETS + 2:
+        # The last line end that the line at hand may have; all lines before it are shorter still.
+        found = data.rfind(b"\r\n", at, at + _LINE_OCTETS + 2)
+        if found < 0:
+            return False
+        at = found + 2
+    return True
 
 
 def _alternative(html: str, marker: str) -> bytes:
@@ -119,7 +138,7 @@ def _attachment(attachment: Attachment) -> bytes:
         "Content-Transfer-Encoding: base64\r\n"
         f"Content-Disposition: attachment{_filename(attachment.filename)}\r\n\r\n"
     )
-    return head.encode("ascii") + _base64(attachment.content)
+    return head.encode("ascii") + _base64_in_blocks(attachment.content)
 
 
 def _filename(name: str) -> str:
@@ -140,6 +159,13 @@ def _base64(data: bytes) -> bytes:
     if len(encoded) <= 76:
         return encoded + b"\r\n"
     return b"".join([encoded[at : at + 76] + b"\r\n" for at in range(0, len(encoded), 76)])
+
+
+def _base64_in_blocks(data: bytes) -> bytes:
+    """Whole lines at a time, so that no call is long."""
+    if len(data) <= _BASE64_BLOCK:
+        return _base64(data)
+    return b"".join(_base64(data[at : at + _BASE64_BLOCK]) for at in range(0, len(data), _BASE64_BLOCK))
 
 
 def _mailbox(sender: Sender) -> str:

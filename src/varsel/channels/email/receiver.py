@@ -13,6 +13,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import cast
 
+from varsel.channels.slices import line_slices
+
 _PARAMETERS = re.compile(r"<((?:\"(?:[^\"\\]|\\.)*\"|[^<>\"])*)>((?:\s+\S+)*)\s*\Z")
 _LINE_OCTETS = 4096
 _RECIPIENTS = 100  # RFC 5321 4.5.3.1.8
@@ -204,7 +206,7 @@ class _Connection(asyncio.Protocol):
         if content.startswith(b"."):
             content = content[1:]
         if b"\r\n.." in content:
-            content = content.replace(b"\r\n..", b"\r\n.")
+            content = b"".join(piece.replace(b"\r\n..", b"\r\n.") for piece in line_slices(content))
         envelope.content = content
         answer = self._receiver.take(envelope)
         if answer is None or isinstance(answer, bytes):

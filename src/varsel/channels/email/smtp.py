@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from varsel.channels.email.addresses import AddressError, read_address, read_sender
+from varsel.channels.email.addresses import Address, AddressError, Sender, read_address, read_sender
 from varsel.channels.email.blame import Blame
 from varsel.channels.email.bounces import ReturnAddress, bounce_address, without_addresses
 from varsel.channels.email.connect import Connector, NoConnection, SmtpEndpoint
@@ -47,13 +47,14 @@ from varsel.channels.model import (
     Temporary,
     Unknown,
 )
+from varsel.channels.slices import line_slices
 from varsel.runtime.steps import step
 
 Sign = Callable[[bytes], bytes]
 """Takes the message, gives the header lines to put before it (a DKIM-Signature with its CRLF)."""
 
 _SMALL = 1 << 16  # below this the content and its final dot go in one write
-_THREADED = 1 << 17  # attachments above this are encoded off the loop
+_THREADED = 1 << 16  # a message that weighs more is put together off the loop
 _TIMES_WAITED = 4
 _LOSSES = 2  # connections a message may lose before it is given back
 
@@ -357,19 +358,14 @@ class SmtpChannel:
             return Permanent(result, "", "the address needs SMTPUTF8, which the server does not offer")
         domain = self._domain or sender.address.domain
         date = self._date_value()
-        if sum(len(attachment.content) for attachment in message.attachments) > _THREADED:
-            content = await asyncio.to_thread(compose, message, sender, recipient, date, domain)
+        if message.weight > _THREADED:
+            size, content = await asyncio.to_thread(self._content, message, sender, recipient, date, domain)
         else:
-            content = compose(message, sender, recipient, date, domain)
-        if self._sign is not None:
-            content = self._sign(content) + content
-        size = len(content)
+            size, content = self._content(message, sender, recipient, date, domain)
         if session.most_octets and size > session.most_octets:
             return Permanent(
                 "Failed_PayloadTooLarge", "", f"{size} octets, the server takes {session.most_octets}"
             )
-        if b"\r\n." in content:
-            content = content.replace(b"\r\n.", b"\r\n..")
         reference = message_id(message.notification_id, domain)
         path = str(sender.address)
         if self._returning is not None:
@@ -385,6 +381,18 @@ class SmtpChannel:
             if not recipient.utf8:
                 rcpt += b" ORCPT=rfc822;%b" % _xtext(str(recipient))
         return _Mail(message, reference, mail + b"\r\n", rcpt + b"\r\n", content)
+
+    def _content(
+        self, message: EmailMessage, sender: Sender, recipient: Address, date: str, domain: str
+    ) -> tuple[int, bytes]:
+        """The size of the message as it counts, and the message with its dots stuffed (RFC 5321 4.5.2)."""
+        content = compose(message, sender, recipient, date, domain)
+        if self._sign is not None:
+            content = self._sign(content) + content
+        size = len(content)
+        if b"\r\n." not in content:
+            return size, content
+        return size, b"".join(piece.replace(b"\r\n.", b"\r\n..") for piece in line_slices(content))
 
     def _date_value(self) -> str:
         moment = self._now().replace(microsecond=0)

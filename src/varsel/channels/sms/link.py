@@ -66,6 +66,7 @@ _SPLIT = frozenset({400, 413, 422})
 _MOST_ANSWER = 1 << 20
 _IDLE_SECONDS = 15.0  # shorter than any gateway's own, so that a kept connection seldom dies under a request
 _TEXT_LENGTH = 200
+_THREADED = 1 << 17  # characters; longer texts are made ready off the loop
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,10 @@ class LinkChannel:
         for message in messages:
             if not isinstance(message, SmsMessage):
                 raise TypeError("an SMS channel takes SMS")
-            submission = self._prepare(message)
+            if len(message.body) <= _THREADED:
+                submission = self._prepare(message)
+            else:
+                submission = await asyncio.to_thread(self._prepare, message)
             if isinstance(submission, Permanent):
                 settle(message, submission)
             else:
@@ -169,7 +173,8 @@ class LinkChannel:
             sender = sender_name(message.sender)
         except NumberError as error:
             return Permanent("Failed", "", str(error))
-        text = truncate(clean_text(message.body), self._limits)
+        # One character more than can be sent: the cut must show as one.
+        text = truncate(clean_text(message.body, self._limits.most * self._limits.gsm_part + 1), self._limits)
         return Submission(text, sender, receiver, whole_minutes(message.validity))
 
     async def _deliver(

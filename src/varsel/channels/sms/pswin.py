@@ -17,11 +17,13 @@ from xml.etree.ElementTree import ParseError
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
+from varsel.channels.slices import slices
 from varsel.channels.sms.parts import GSM_BASIC, is_gsm
 
 _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"})
 _LINE_ENDS = re.compile(r"\r\n?|\f")  # form feed is GSM but no XML character
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f\ufffe\uffff\ud800-\udfff]")
+_LONGEST_SENDER = 1000  # what is looked at of a sender
 _NUMBER_MARKS = re.compile(r"[\s()./-]+")
 _SENDER_LETTERS = frozenset(
     character for character in GSM_BASIC if character.isalnum() or character in " .,-_+&/!?'*:()#@"
@@ -65,11 +67,21 @@ class Answer:
     messages: dict[str, MessageAnswer]
 
 
-def clean_text(text: str) -> str:
-    """The text as it is sent: line ends as LF, and without characters that XML cannot carry."""
-    if "\r" in text or "\f" in text:
-        text = _LINE_ENDS.sub("\n", text)
-    return _NOT_XML.sub("", text)
+def clean_text(text: str, enough: int | None = None) -> str:
+    """The text as it is sent: line ends as LF, and without characters that XML cannot carry.
+
+    Of a text that is longer when it is clean, the first `enough` characters at least.
+    """
+    cleaned: list[str] = []
+    size = 0
+    for piece in slices(text):
+        if "\r" in piece or "\f" in piece:
+            piece = _LINE_ENDS.sub("\n", piece)
+        cleaned.append(_NOT_XML.sub("", piece))
+        size += len(cleaned[-1])
+        if enough is not None and size >= enough:
+            break
+    return "".join(cleaned)
 
 
 def receiver_number(text: str) -> str:
@@ -91,7 +103,7 @@ def sender_name(text: str) -> str:
 
     A longer name is cut, as phones would not show the rest; a number is never cut, that would be another's number.
     """
-    text = text.strip()
+    text = text.strip()[:_LONGEST_SENDER]
     number = _NUMBER_MARKS.sub("", text)
     for prefix in ("+", "00"):
         if number.startswith(prefix) and number[len(prefix) :].isdigit():

@@ -6,8 +6,13 @@ from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text
     as m (id, channel, recipient, sender, subject, body, raw, details, received_at);
 
 -- name: unread_messages
--- The oldest mails whose content has not been read yet, at most $1.
-select id, raw from sandbox_message where body is null order by id limit $1;
+-- The oldest mails whose content has not been read yet, at most $1, and as many as have $2 octets together, but one at least.
+select id, raw
+from (
+    select id, raw, sum(octet_length(raw)) over (order by id) - octet_length(raw) as before
+    from (select id, raw from sandbox_message where body is null order by id limit $1) as oldest
+) as waiting
+where before < $2;
 
 -- name: write_readings
 -- Write down what was read out of a group of mails.
