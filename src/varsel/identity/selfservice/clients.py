@@ -305,6 +305,15 @@ class Clients:
         """The scopes the organisation may put on an integration."""
         return [dict(row) for row in await self._database.fetch(sql.registrable_scopes, actor.organisation)]
 
+    async def usable_scopes(self, actor: Actor) -> list[str]:
+        """The scopes that the organisation can put into tokens of its own."""
+        rows = await self.registrable_scopes(actor)
+        return [
+            row["name"]
+            for row in rows
+            if row["granted"] or msgspec.json.decode(row["attributes"]).get("accessible_for_all", False)
+        ]
+
     async def _check_scopes(self, actor: Actor, scopes: Sequence[str]) -> None:
         rows = await self._database.fetch(sql.registrable, actor.organisation, list(scopes))
         found = {row["name"] for row in rows}
