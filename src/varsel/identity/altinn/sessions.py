@@ -180,6 +180,9 @@ class AltinnSessionRoutes:
         level = request.query_params.get("acr_values") or _ASKABLE[0]
         if level not in _LEVELS:
             return http.problem(request, 400, detail="Invalid acr_values.")
+        if target is None:
+            # No error, and no login either, for somebody who was sent here by a stranger (7.4).
+            return _redirect(self._settings.base_url)
         # Our provider logs people in at two levels; the lower ones that Altinn knows are satisfied by the first.
         asked = level if level in _ASKABLE else _ASKABLE[0]
         session = await self._session(request, asked)
