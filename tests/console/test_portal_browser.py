@@ -378,3 +378,44 @@ async def test_axe_finds_nothing_serious_on_any_page_and_a_phone_shows_it(
     await page.get_by_role("button", name=t["log_out"]).click()
     await page.wait_for_url("**/console/login**")
     await norwegian.look("axe-logged-out")
+
+
+async def test_a_scope_and_its_consumers_by_keyboard_and_on_a_phone(drive: Driver, sandbox: Server) -> None:
+    t, page = TEXTS[drive.language], drive.page
+    home = "/console/selfservice/312718286"
+    name = f"testkommune:rapporter/lese.{drive.language}"
+    await log_in(drive, sandbox)
+    await page.goto(f"{sandbox.url}{home}/scopes")
+    await drive.look("scopes")
+    await page.get_by_role("link", name=t["new_scope"]).focus()
+    await page.keyboard.press("Enter")
+    await page.get_by_label(t["scope_subscope"], exact=True).focus()
+    await page.keyboard.type(name.partition(":")[2])
+    await page.keyboard.press("Tab")
+    await page.keyboard.type("Rapporter")
+    await drive.look("scope-new")
+    await page.keyboard.press("Enter")
+    await page.get_by_text(t["done_scope_created"]).wait_for()
+    await page.get_by_label(t["access_add"], exact=True).focus()
+    await page.keyboard.type("12")
+    await page.keyboard.press("Enter")
+    # The fault leads to the field that it is about. (Chromium writes of every 400 to the console.)
+    await page.get_by_role("link", name=t["fault_scope_consumer_orgno"]).focus()
+    await drive.look("scope-fault")
+    drive.said.clear()
+    await page.keyboard.press("Enter")
+    await page.get_by_label(t["access_add"], exact=True).fill("311618032")
+    await page.keyboard.press("Enter")
+    await page.get_by_text(t["done_access_given"]).wait_for()
+    await drive.look("scope-access")
+    await page.set_viewport_size({"width": 360, "height": 740})
+    for path, shot in (
+        ("/scopes", "phone-scopes"),
+        (f"/scopes/one?scope={name}", "phone-scope"),
+        (f"/scopes/one/edit?scope={name}", "phone-scope-edit"),
+        (f"/scopes/one/access/remove?scope={name}&consumer=311618032", "phone-access-remove"),
+        ("/delegations", "phone-delegations"),
+    ):
+        await page.goto(sandbox.url + home + path)
+        assert await drive.over() == 0, path
+        await drive.look(shot)

@@ -104,14 +104,33 @@ def _private_texts() -> list[str]:
         base64.b64encode(der).decode(),
         PEM + key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode(),
         '{"kty": "oct", "k": "c2VjcmV0"}',
+        json.dumps(text),
+        json.dumps(KEY | {"D": private["d"]}),
+        f"EncodedJwk={encoded}",
+        f"MASKINPORTEN_CLIENT_JWK {encoded} MASKINPORTEN_CLIENT_ID 0f2a1c3e",
+        base64.b64encode(encoded.encode()).decode(),
+        json.dumps({"jwk": encoded, "pub": KEY}),
+        "tekst " * 5 + encoded,
     ]
 
 
-@pytest.mark.parametrize("text", _private_texts(), ids=range(17))
+@pytest.mark.parametrize("text", _private_texts(), ids=range(24))
 def test_a_private_key_is_known_in_every_dress(text: str) -> None:
     with pytest.raises(PrivateKeyPasted) as refused:
         read_pasted(text)
     assert str(refused.value) == PrivateKeyPasted.__doc__ or not str(refused.value)
+
+
+def test_looking_for_a_private_key_takes_no_longer_than_the_text_is_worth() -> None:
+    """Each place that looks packed is unpacked, and what came out again: the places are counted, all together."""
+    packed = base64.b64encode(b'{"a":' * 1000).decode()
+    with pytest.raises(NotAKey):
+        read_pasted((packed + " ") * 18)
+
+
+@pytest.mark.parametrize("around", ["[]{}", "{}[]", "[] {} []", "[][{}]", "[{}][]", "[[{}]]"])
+def test_brackets_that_stand_there_already_do_no_harm(around: str) -> None:
+    assert read_pasted(around.replace("{}", json.dumps(KEY))) == [KEY]
 
 
 def test_a_public_key_is_not_taken_for_a_private_one() -> None:

@@ -121,6 +121,18 @@ async def test_pushed_requests(world: World) -> None:
     assert again.status_code == 400
 
 
+async def test_a_refusal_of_a_pushed_request_reaches_the_client(world: World) -> None:
+    """The address stands in what was pushed, not in the query."""
+    client, secret = await person_client(world)
+    asked = query(client, prompt="none", response_mode="fragment")
+    pushed = await world.http.post("/idporten/par", data=asked, auth=(client, secret))
+    assert pushed.status_code == 201, pushed.text
+    params = {"client_id": client, "request_uri": pushed.json()["request_uri"]}
+    answer = await world.http.get("/idporten/authorize", params=params)
+    assert answer.status_code == 303
+    assert answer.headers["location"].startswith(CALLBACK + "#error=login_required")
+
+
 async def test_private_key_jwt_is_used_once(world: World) -> None:
     client, _ = await person_client(world, token_endpoint_auth_method="private_key_jwt")
     call = await self_service(world)

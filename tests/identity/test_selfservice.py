@@ -108,6 +108,12 @@ async def test_scopes_are_made_given_used_and_withdrawn(world: World) -> None:
     )
     assert made.status_code == 200 and made.json()["name"] == "altinn:tests/api3"
     query = {"scope": "altinn:tests/api3"}
+    shown = await owner("GET", "/scopes", params=query)
+    changed = {"description": "Bedre"}
+    fresh = await owner("PUT", "/scopes", changed, params=query, headers={"If-Match": shown.headers["etag"]})
+    assert fresh.status_code == 200 and fresh.headers["etag"] != shown.headers["etag"]
+    stale = await owner("PUT", "/scopes", changed, params=query, headers={"If-Match": shown.headers["etag"]})
+    assert stale.status_code == 412
     granted = await owner("PUT", f"/scopes/access/{KOMMUNE}", params=query)
     assert granted.json()["state"] == "APPROVED" and granted.json()["owner_orgno"] == "991825827"
     assert [one["consumer_orgno"] for one in (await owner("GET", "/scopes/access", params=query)).json()] == [
@@ -179,7 +185,7 @@ async def test_secret_of_a_person_client_is_shown_once(world: World) -> None:
     secret = (await call("POST", f"/clients/{client}/secret")).json()["client_secret"]
     assert len(secret) == 43 and secret not in (await call("GET", f"/clients/{client}")).text
     machine = (await call("POST", "/clients", NEW)).json()["client_id"]
-    assert (await call("POST", f"/clients/{machine}/secret")).status_code == 404
+    assert (await call("POST", f"/clients/{machine}/secret")).status_code == 400
 
 
 async def test_faults_are_told_by_field(world: World) -> None:
@@ -232,3 +238,26 @@ async def test_a_slash_at_the_end_is_another_path_and_no_redirect(world: World) 
     for path in ("/maskinporten/jwk/", "/selfservice/api/v1/clients/", "/idporten/token/"):
         answer = await world.http.get(path, headers={"Host": "evil.example"})
         assert answer.status_code == 404 and "location" not in answer.headers
+
+
+async def test_an_identifier_is_ours_to_give(world: World) -> None:
+    call = await self_service(world)
+    made = (await call("POST", "/clients", NEW)).json()
+    path = f"/clients/{made['client_id']}"
+    moved = await call("PUT", path, made | {"client_id": "0f2a1c3e-5b7d-4e9f-8a6b-1c2d3e4f5a6b"})
+    assert moved.status_code == 400 and moved.json()["errors"][0]["fieldIdentifier"] == "client_id"
+    assert (await call("PUT", path, made)).status_code == 200
+    assert (await call("POST", "/clients", NEW | {"client_id": made["client_id"]})).status_code == 409
+    assert (await call("DELETE", path)).status_code == 204
+    back = await call("POST", "/clients", NEW | {"client_id": made["client_id"]})
+    assert back.status_code == 409, "a POST does not bring a deactivated one back"
+    other = await call("POST", "/clients", NEW | {"client_id": "0f2a1c3e-5b7d-4e9f-8a6b-1c2d3e4f5a6b"})
+    assert other.status_code == 200 and other.json()["client_id"] != "0f2a1c3e-5b7d-4e9f-8a6b-1c2d3e4f5a6b"
+    assert (await call("POST", "/clients", NEW | {"client_id": 7})).status_code == 400
+
+
+async def test_a_machine_has_no_secret(world: World) -> None:
+    call = await self_service(world)
+    made = (await call("POST", "/clients", NEW)).json()
+    assert (await call("POST", f"/clients/{made['client_id']}/secret")).status_code == 400
+    assert (await call("POST", "/clients/0f2a1c3e-5b7d-4e9f-8a6b-1c2d3e4f5a6b/secret")).status_code == 404

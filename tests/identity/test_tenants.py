@@ -49,6 +49,14 @@ def test_a_service_owner_is_registered(running: Server) -> None:
     assert "skd" in refused(running, "owner", "add", "nav", "974761076", "NAV")
 
 
+def test_a_prefix_is_handed_out_once(running: Server) -> None:
+    said(running, "owner", "add", "politiet", "982531950", "Politiet")
+    said(running, "owner", "prefix", "politiet", "982531950")
+    assert "already" in refused(running, "owner", "prefix", "politiet", "982531950")
+    assert "small letters" in refused(running, "owner", "prefix", "Poli:tiet", "982531950")
+    assert "no such organisation" in refused(running, "owner", "prefix", "ukjent", "999999999")
+
+
 def test_a_person_is_invited_and_goes(running: Server) -> None:
     said(running, "owner", "add", "bfk", "310000019", "Bufetaten")
     said(running, "member", "add", PERSON, "--organisation", "310000019", "--name", "Ola")

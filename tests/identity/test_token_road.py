@@ -10,6 +10,7 @@ import pytest
 from tests.support.identity import BASE, GRANT, World, header_of, payload_of
 from varsel.identity.maskinporten import errors
 from varsel.identity.maskinporten.errors import BY_PAGE, Rule
+from varsel.identity.numbers import is_organisation, is_synthetic, national_numbers, organisation_numbers
 from varsel.identity.registry import CREATE_SCOPE
 from varsel.runtime.endpoints import Policy
 from varsel.runtime.errors import EmptyProblem
@@ -206,3 +207,83 @@ async def test_dev_token_endpoint(world: World) -> None:
     person = (await world.http.get("/dev/tokens/GetPersonalToken", params={"pid": "17849012320"})).text
     caller = await world.authorize({"Authorization": f"Bearer {person}"}, Policy.PERSON)
     assert caller.pid == "17849012320" and caller.creator is None
+
+
+async def test_the_test_tool_says_what_a_load_script_asks_for(world: World) -> None:
+    """The public tool's parameters (5.8), each where it ends up in the token."""
+
+    async def claims(name: str, **query: Any) -> dict[str, Any]:
+        answer = await world.http.get(f"/dev/tokens/Get{name}Token", params={"env": "tt02"} | query)
+        assert answer.status_code == 200, answer.text
+        return payload_of(answer.text)
+
+    person = await claims(
+        "Personal",
+        userId=20001337, partyId=50001337, partyuuid="7c1f9a52-8f0e-4a53-9d39-5d0a6b0f2e11", userName="kari",
+        pid="17849012320", authLvl=3, consumerOrgNo="312718286", clientAmr="private_key_jwt",
+    )  # fmt: skip
+    assert person["nameid"] == person["urn:altinn:userid"] == "20001337"
+    assert person["urn:altinn:partyid"] == 50001337 and person["urn:altinn:username"] == "kari"
+    assert person["urn:altinn:party:uuid"] == "7c1f9a52-8f0e-4a53-9d39-5d0a6b0f2e11"
+    assert person["acr"] == "idporten-loa-substantial" and person["client_amr"] == "private_key_jwt"
+    assert person["consumer"]["ID"] == "0192:312718286" and person["pid"] == "17849012320"
+
+    identifier = "8d0a6b0f-8f0e-4a53-9d39-5d0a6b0f2e11"
+    system = await claims("SystemUser", systemUserId=identifier, systemUserOrg="312718286")
+    (entry,) = system["authorization_details"]
+    assert entry["type"] == "urn:altinn:systemuser" and entry["systemuser_id"] == [identifier]
+    assert entry["systemuser_org"]["ID"] == "0192:312718286" and system["scope"] == "altinn:enduser"
+    assert "urn:altinn:org" not in system and system["urn:altinn:authenticatemethod"] == "systemuser"
+
+    user = await claims(
+        "EnterpriseUser", orgNo="312718286", partyId=50001337, userId=20001337, userName="acme", ttl=60
+    )
+    assert user["urn:altinn:userid"] == 20001337 and user["exp"] - user["iat"] == 60
+    assert user["urn:altinn:authenticatemethod"] == "virksomhetsbruker"
+
+    selfmade = await claims("SelfIdentifiedUser", username="SIUser7", partyId=51001337)
+    assert selfmade["urn:altinn:username"] == "SIUser7" and selfmade["urn:altinn:partyid"] == 51001337
+    assert selfmade["urn:altinn:authlevel"] == 0 and "pid" not in selfmade
+    for name, query in (
+        ("SystemUser", {"systemUserId": "x"}),
+        ("EnterpriseUser", {"orgNo": "312718286"}),
+        ("Personal", {"userId": "abc"}),
+        ("SelfIdentifiedUser", {"partyId": "abc"}),
+        ("Enterprise", {"bulkCount": "1001"}),
+    ):
+        assert (await world.http.get(f"/dev/tokens/Get{name}Token", params=query)).status_code == 400
+
+
+@pytest.mark.parametrize("name", ["Enterprise", "Personal"])
+async def test_the_test_tool_gives_many_at_once(world: World, name: str) -> None:
+    answer = await world.http.get(f"/dev/tokens/Get{name}Token", params={"bulkCount": 12, "org": "ttd"})
+    tokens = answer.json()
+    assert len(tokens) == 12 and answer.headers["cache-control"] == "no-store"
+    for number, token in tokens.items():
+        said = payload_of(token)
+        assert number == (said["urn:altinn:orgNumber"] if name == "Enterprise" else said["pid"])
+        assert (is_organisation if name == "Enterprise" else is_synthetic)(number)
+    assert len(set(national_numbers(1000))) == len(set(organisation_numbers(1000))) == 1000
+    assert all(map(is_synthetic, national_numbers(1000)))
+
+
+@pytest.mark.parametrize(
+    ("accept", "quoted"),
+    [
+        ("", False),
+        ("*/*", False),
+        ("text/plain", False),
+        ("application/json", True),
+        ("Application/JSON; charset=utf-8", True),
+        ("application/json, text/plain, */*", True),
+        ("text/plain, application/json", False),
+        ("text/plain;q=0.5, application/json", True),
+        ("application/json;q=0", False),
+        ("application/json;q=x", False),
+    ],
+)
+async def test_the_token_is_quoted_for_those_who_prefer_json(world: World, accept: str, quoted: bool) -> None:
+    answer = await world.exchange(await world.maskinporten_token(), headers={"Accept": accept})
+    assert answer.status_code == 200 and answer.text.startswith('"') is quoted
+    assert answer.headers["content-type"].startswith("application/json" if quoted else "text/plain")
+    assert answer.headers["x-content-type-options"] == "nosniff"

@@ -72,12 +72,8 @@ GOTO = "/authentication/api/v1/authentication"
     ],
 )
 async def test_066_open_redirect(world: RunningWorld, goto: str) -> None:
-    assert safe_target(goto, BASE) == BASE
-    start = await world.http.get(GOTO, params={"goto": goto})
-    back = await log_in(
-        world, {k: v[0] for k, v in parse_qs(urlsplit(start.headers["location"]).query).items()}
-    )
-    done = await world.http.get(back.headers["location"])
+    assert safe_target(goto, BASE) is None
+    done = await world.http.get(GOTO, params={"goto": goto})
     assert done.status_code == 302 and done.headers["location"] == BASE
 
 

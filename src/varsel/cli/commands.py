@@ -155,6 +155,12 @@ COMMANDS: Final[tuple[Command, ...]] = (
         ("varsel owner list", "varsel owner list --json"),
     ),
     Command(
+        "owner prefix",
+        "varsel.cli.tenants:owner_prefix",
+        "Hand out a scope prefix, once and for good; its holder makes scopes under it.",
+        ("varsel owner prefix skd 974761076",),
+    ),
+    Command(
         "member add",
         "varsel.cli.tenants:member_add",
         "Invite a person to act for an organisation, or to operate the platform.",

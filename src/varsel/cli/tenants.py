@@ -64,6 +64,19 @@ def owner_list(*, data: Data = None, json: Json = False) -> None:
     table(["code", "number", "name"], [[row["code"], row["number"], row["name"]] for row in found])
 
 
+def owner_prefix(
+    prefix: Annotated[str, Parameter(help="Beginning of the scopes: small letters and digits.")],
+    number: Annotated[str, Parameter(help="Number of the organisation that makes scopes under it.")],
+    /,
+    *,
+    data: Data = None,
+) -> None:
+    from varsel.identity.registry import hand_out_prefix
+
+    _with_database(data, lambda database: hand_out_prefix(database, prefix, number))
+    say(f"Scopes that begin with {prefix}: belong to {number}.")
+
+
 def member_add(
     pid: Pid,
     /,

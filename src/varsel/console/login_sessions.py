@@ -112,4 +112,4 @@ class ConsoleSessions:
 
     async def end_by_provider(self, issuer: str, sid: str) -> None:
         """The person has logged out at the provider."""
-        await self._sessions.end_by_provider(KIND, issuer, sid)
+        await self._sessions.end_by_provider(issuer, sid)

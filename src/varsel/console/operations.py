@@ -33,7 +33,9 @@ DELEGATIONS: Final = HOME + "/delegations"
 AUDIT: Final = HOME + "/audit"
 PAGE: Final = 50
 _OWNER: Final = "service-owner"
-_DONE: Final = frozenset({"owner", "member_added", "member_removed", "delegated", "delegation_ended"})
+_DONE: Final = frozenset(
+    {"owner", "prefix", "member_added", "member_removed", "delegated", "delegation_ended"}
+)
 _LONGEST_NAME: Final = 255
 #: Fields of the form that registers a service owner.
 _WRITTEN: Final = ("code", "number", "name_nb", "name_en")
@@ -53,6 +55,7 @@ class OperationsPages:
         self.routes = [
             Route("/operations", self._at(self.owners), methods=["GET"]),
             Route("/operations", self._sent(self.register), methods=["POST"]),
+            Route("/operations/prefixes", self._sent(self.hand_out), methods=["POST"]),
             Route("/operations/members", self._at(self.members), methods=["GET"]),
             Route("/operations/members", self._sent(self.invite), methods=["POST"]),
             Route("/operations/members/remove", self._sent(self.remove), methods=["POST"]),
@@ -108,7 +111,15 @@ class OperationsPages:
         self, request: Request, written: Mapping[str, str], fault: str = "", status: int = 200
     ) -> Response:
         rows = await registry.organisations(self._database)
-        return self._page(request, "owners", status, fault=fault, rows=rows, written=written)
+        return self._page(
+            request,
+            "owners",
+            status,
+            fault=fault,
+            rows=rows,
+            written=written,
+            prefixes=await registry.prefixes(self._database),
+        )
 
     async def register(self, request: Request, visitor: Visitor, form: Form) -> Response:
         written = {name: form.one(name).strip() for name in _WRITTEN}
@@ -129,6 +140,15 @@ class OperationsPages:
             # The code is none, or the number is another's.
             return await self._owners(request, written, "ops_fault_code", 400)
         return _back(HOME, "owner")
+
+    async def hand_out(self, request: Request, visitor: Visitor, form: Form) -> Response:
+        prefix, holder = form.one("prefix").strip(), form.one("holder")
+        try:
+            await registry.hand_out_prefix(self._database, prefix, holder, actor=visitor.actor)
+        except OperatorError:
+            # It is none, or taken, or the organisation is not there.
+            return await self._owners(request, dict.fromkeys(_WRITTEN, ""), "ops_fault_prefix", 400)
+        return _back(HOME, "prefix")
 
     # Members
 

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
+from markupsafe import Markup, escape
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
@@ -36,6 +37,7 @@ HEADERS: Final = {
 }
 
 _SPACE = re.compile(r"\s+")
+_MARKS = re.compile(r"([/.:])")
 
 
 def local(moment: datetime) -> datetime:
@@ -75,6 +77,13 @@ def _beginning(text: str) -> str:
     return _SPACE.sub(" ", text[:160]).strip()
 
 
+def _breakable(text: str) -> Markup:
+    """A scope's name, which a line may break after its marks only."""
+    return Markup("").join(
+        escape(part) + Markup("<wbr>") if part in "/.:" else escape(part) for part in _MARKS.split(text)
+    )
+
+
 def _size(octets: int) -> str:
     if octets < 1000:
         return f"{octets} B"
@@ -92,6 +101,7 @@ def _environment() -> Environment:
         "wire": wire_time,
         "beginning": _beginning,
         "size": _size,
+        "breakable": _breakable,
     }
     return environment
 

@@ -29,6 +29,8 @@ _ONE: Final = "/selfservice/{organisation}/{environment}/integrations/{client_id
 _LIST: Final = "/selfservice/{organisation}/{environment}/integrations"
 #: Fields of the API's refusals that a form here has.
 _FIELDS: Final = ("client_name", "description", "scopes")
+#: Nothing written in the form about a customer.
+_NO_SUB: Final[Mapping[str, str]] = {"name": "", "orgno": ""}
 #: Scopes come and go without a version: the change is repeated upon what stands now.
 _TRIES: Final = 5
 
@@ -49,12 +51,11 @@ class Proposal:
 class PortalPages:
     """Handlers of the pages under /console/selfservice, keys excepted."""
 
-    def __init__(self, places: Places, database: Database, environment: str) -> None:
+    def __init__(self, places: Places, database: Database) -> None:
         self._places = places
         self._door = places.door
         self._clients = places.clients
         self._database = database
-        self._environment = environment
         at, at_one, sent = places.at, places.at_one, places.sent
         self.routes = [
             Route("/selfservice", self.home, methods=["GET"]),
@@ -65,6 +66,8 @@ class PortalPages:
             Route(_ONE + "/edit", at_one(self.ask_edit), methods=["GET"]),
             Route(_ONE + "/edit", sent(self.save), methods=["POST"]),
             Route(_ONE + "/scopes", sent(self.change_scopes), methods=["POST"]),
+            Route(_ONE + "/onbehalfof", sent(self.add_sub), methods=["POST"]),
+            Route(_ONE + "/onbehalfof/remove", sent(self.remove_sub), methods=["POST"]),
             Route(_ONE + "/deactivate", at_one(self.ask_deactivate), methods=["GET"]),
             Route(_ONE + "/deactivate", sent(self.deactivate), methods=["POST"]),
         ]
@@ -79,7 +82,7 @@ class PortalPages:
             room="selfservice",
             place=place,
             environments=ENVIRONMENTS,
-            served=self._environment,
+            served=self._places.served,
             **values,
         )
 
@@ -168,8 +171,10 @@ class PortalPages:
         key_detail: str = "",
         pasted: str = "[]",
         kid: str = "",
+        sub_fault: str = "",
+        sub_wish: Mapping[str, str] = _NO_SUB,
     ) -> Response:
-        """The integration's page; with `key_fault` it says why a pasted key was refused."""
+        """The integration's page; with `key_fault` it says why a pasted key was refused, with `sub_fault` why a customer was."""
         held = await self._clients.keys(place.actor, row["id"])
         now = self._places.now()
         keys = [
@@ -191,6 +196,9 @@ class PortalPages:
             key_detail=key_detail,
             pasted=pasted,
             kid=kid,
+            subs=await self._clients.onbehalfof(place.actor, row["id"]),
+            sub_faults={sub_fault: ""} if sub_fault else {},
+            sub_wish=sub_wish,
         )
 
     async def ask_edit(self, request: Request, place: Place, row: Mapping[str, Any]) -> Response:
@@ -246,6 +254,33 @@ class PortalPages:
                 continue
             return done(place.one_url(row["id"]), "scopes")
         return self.page(request, place, "portal_refused.html", 409, row=row, faults={"other": ""})
+
+    # På vegne av
+
+    async def add_sub(self, request: Request, place: Place, row: Mapping[str, Any], form: Form) -> Response:
+        wish = {"name": form.one("name").strip(), "orgno": "".join(form.one("orgno").split())}
+        try:
+            await self._clients.add_onbehalfof(
+                place.actor, row["id"], {"onbehalfof": wish["name"], "orgno": wish["orgno"]}
+            )
+        except SelfServiceError as error:
+            fields = {fault.field for fault in error.fields}
+            fault = "sub_name" if "onbehalfof" in fields else "sub_number" if fields else "sub_taken"
+            if not row["active"]:
+                fault = "inactive"
+            return await self.show(request, place, row, error.status, sub_fault=fault, sub_wish=wish)
+        return done(place.one_url(row["id"]), "sub_added")
+
+    async def remove_sub(
+        self, request: Request, place: Place, row: Mapping[str, Any], form: Form
+    ) -> Response:
+        try:
+            await self._clients.remove_onbehalfof(place.actor, row["id"], form.one("name"))
+        except SelfServiceError as error:
+            # Somebody else was faster: the entry is gone, as it should be.
+            if error.status != 404:
+                raise
+        return done(place.one_url(row["id"]), "sub_removed")
 
     async def ask_deactivate(self, request: Request, place: Place, row: Mapping[str, Any]) -> Response:
         return self.page(request, place, "portal_deactivate.html", row=row)

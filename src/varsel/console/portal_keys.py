@@ -26,9 +26,16 @@ from varsel.runtime.errors import VarselError
 SOON: Final = timedelta(days=30)
 VERY_SOON: Final = timedelta(days=7)
 #: RFC 7518 6.3.2 and 6.4: only private keys have these.
-_PRIVATE_MEMBER: Final = re.compile(r"""["'](?:d|p|q|dp|dq|qi|oth|k)["']\s*:""")
+_PRIVATE_MEMBER: Final = re.compile(r"""["'](?:d|p|q|dp|dq|qi|oth|k)["']\s*:""", re.IGNORECASE)
 _PRIVATE_PEM: Final = re.compile(r"PRIVATE\s+KEY", re.IGNORECASE)
-_BASE64: Final = re.compile(r"[A-Za-z0-9+/_=-]{40,}")
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]{40,}")
+#: How base64 begins when what is packed begins as JSON, PEM or DER; a name may stand right before it. Twice packed, it looks so again.
+_PACKED: Final = re.compile(r"e[wy]|LS0t|MII|ZX[ls]|TFMw|TUlJ")
+#: Places at which a text is unpacked at most, and how often what came out is unpacked again: a public key has a handful.
+_PLACES: Final = 200
+_DEPTH: Final = 3
+#: The largest key, packed twice, is 17,000 characters.
+_LONGEST: Final = 20_000
 
 
 class PrivateKeyPasted(VarselError):
@@ -44,19 +51,32 @@ class NotAKey(VarselError):
 
 
 def looks_private(text: str) -> bool:
-    """Whether the text holds a private key, also in broken JSON, in PEM, or packed as an EncodedJwk."""
-    if _PRIVATE_MEMBER.search(text) or _PRIVATE_PEM.search(text):
-        return True
-    for packed in _BASE64.findall("".join(text.split())):
-        body = packed.rstrip("=").replace("-", "+").replace("_", "/")
-        try:
-            inside = base64.b64decode(body + "=" * (-len(body) % 4), validate=True)
-        except (binascii.Error, ValueError):
-            continue
-        unpacked = inside.decode("utf-8", "replace")
-        if _PRIVATE_MEMBER.search(unpacked) or _PRIVATE_PEM.search(unpacked) or _is_der_key(inside):
+    """Whether the text holds a private key, also in broken or escaped JSON, in PEM, or packed as an EncodedJwk, with a name before it."""
+    waiting, places = [(text, _DEPTH)], 0
+    while waiting:
+        found, depth = waiting.pop()
+        if _PRIVATE_MEMBER.search(found.replace("\\", "")) or _PRIVATE_PEM.search(found):
             return True
+        for run in _BASE64.findall("".join(found.split())) if depth else ():
+            for start in dict.fromkeys([0, *(mark.start() for mark in _PACKED.finditer(run))]):
+                places += 1
+                if places > _PLACES:
+                    return False
+                inside = _unpacked(run[start : start + _LONGEST])
+                if inside is not None and _is_der_key(inside):
+                    return True
+                if inside is not None:
+                    waiting.append((inside.decode("utf-8", "replace"), depth - 1))
     return False
+
+
+def _unpacked(run: str) -> bytes | None:
+    body = run.replace("-", "+").replace("_", "/")
+    body = body[: len(body) - 1] if len(body) % 4 == 1 else body
+    try:
+        return base64.b64decode(body + "=" * (-len(body) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        return None
 
 
 def _is_der_key(octets: bytes) -> bool:
@@ -80,6 +100,11 @@ def read_pasted(text: str, kid: str = "") -> list[Any]:
     if looks_private(text):
         raise PrivateKeyPasted
     text = text.lstrip("\ufeff").strip()
+    # The box holds [] already, and the guides say to write it: the key may stand beside the one or within the other.
+    while len(text) > 2 and text.startswith("[]"):
+        text = text[2:].lstrip()
+    while len(text) > 2 and text.endswith("[]") and not text.endswith(":[]"):
+        text = text[:-2].rstrip()
     if not text:
         raise NotAKey("key_empty")
     if text.startswith("-----BEGIN"):

@@ -25,21 +25,47 @@ ENVIRONMENTS: Final = ("test", "production")
 KIND: Final = "maskinporten"
 #: What a page may say has just been done.
 DONE: Final = frozenset(
-    {"created", "saved", "scopes", "key_added", "key_removed", "deactivated"},
+    {
+        *(
+            "created",
+            "saved",
+            "scopes",
+            "key_added",
+            "key_removed",
+            "deactivated",
+            "sub_added",
+            "sub_removed",
+        ),
+        *("scope_created", "scope_saved", "scope_deactivated", "access_given", "access_taken"),
+        *("delegated", "delegation_ended"),
+    }
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """An organisation's integrations in one environment, with the one who looks at them."""
+    """An organisation's part of the portal, in one environment, with the one who looks at it."""
 
     visitor: Visitor
     organisation: Organisation
     environment: str
 
     @property
+    def number(self) -> str:
+        return self.organisation.number
+
+    @property
+    def home_url(self) -> str:
+        """What is the organisation's in every environment begins here."""
+        return f"{HOME}/{self.number}"
+
+    @property
+    def scopes_url(self) -> str:
+        return f"{self.home_url}/scopes"
+
+    @property
     def url(self) -> str:
-        return f"{HOME}/{self.organisation.number}/{self.environment}"
+        return f"{self.home_url}/{self.environment}"
 
     @property
     def list_url(self) -> str:
@@ -59,15 +85,18 @@ class Nowhere(VarselError):
 
 At = Callable[[Request, Place], Awaitable[Response]]
 AtOne = Callable[[Request, Place, Mapping[str, Any]], Awaitable[Response]]
+Posted = Callable[[Request, Place, Form], Awaitable[Response]]
 Sent = Callable[[Request, Place, Mapping[str, Any], Form], Awaitable[Response]]
 
 
 class Places:
     """Turns handlers of a place into handlers of a request: login, membership and the form's token are checked here, once."""
 
-    def __init__(self, door: Door, clients: Clients, machine: Machine) -> None:
+    def __init__(self, door: Door, clients: Clients, machine: Machine, served: str) -> None:
         self.door = door
         self.clients = clients
+        #: The environment whose integrations this installation gives tokens to.
+        self.served = served
         self._machine = machine
 
     def now(self) -> datetime:
@@ -82,7 +111,7 @@ class Places:
             if visitor is None:
                 return self.door.to_login(request)
             try:
-                return await act(request, _place(request, visitor))
+                return await act(request, self._place(request, visitor))
             except Nowhere:
                 return self.door.page(request, "missing.html", 404, room="selfservice")
 
@@ -96,16 +125,22 @@ class Places:
 
         return self.at(found)
 
-    def sent(self, act: Sent) -> Callable[[Request], Awaitable[Response]]:
-        """For forms about an integration; nothing is done without the session's token."""
+    def posted(self, act: Posted) -> Callable[[Request], Awaitable[Response]]:
+        """For forms; nothing is done without the session's token."""
 
         async def found(request: Request, place: Place) -> Response:
             form = await self.form(request, place)
-            if form is None:
-                return self.expired(request)
-            return await act(request, place, await self.one(request, place), form)
+            return self.expired(request) if form is None else await act(request, place, form)
 
         return self.at(found)
+
+    def sent(self, act: Sent) -> Callable[[Request], Awaitable[Response]]:
+        """For forms about an integration."""
+
+        async def found(request: Request, place: Place, form: Form) -> Response:
+            return await act(request, place, await self.one(request, place), form)
+
+        return self.posted(found)
 
     async def form(self, request: Request, place: Place) -> Form | None:
         form = await read_form(request)
@@ -124,18 +159,17 @@ class Places:
             raise Nowhere
         return row
 
-
-def _place(request: Request, visitor: Visitor) -> Place:
-    organisation = visitor.organisation(request.path_params["organisation"])
-    environment = request.path_params["environment"]
-    if organisation is None or environment not in ENVIRONMENTS:
-        raise Nowhere
-    return Place(visitor, organisation, environment)
+    def _place(self, request: Request, visitor: Visitor) -> Place:
+        organisation = visitor.organisation(request.path_params["organisation"])
+        environment = request.path_params.get("environment", self.served)
+        if organisation is None or environment not in ENVIRONMENTS:
+            raise Nowhere
+        return Place(visitor, organisation, environment)
 
 
 def done(url: str, what: str) -> Response:
     """Back to a page that says what has been done; asking for it again does nothing."""
-    return RedirectResponse(f"{url}?done={what}", 303, HEADERS)
+    return RedirectResponse(f"{url}{'&' if '?' in url else '?'}done={what}", 303, HEADERS)
 
 
 def said(request: Request) -> str:

@@ -21,8 +21,10 @@ from varsel.console.model import Inbox
 from varsel.console.operations import OperationsPages
 from varsel.console.pages import HEADERS, Pages
 from varsel.console.portal import PortalPages
+from varsel.console.portal_delegations import DelegationPages
 from varsel.console.portal_keypages import KeyPages
 from varsel.console.portal_places import Places
+from varsel.console.portal_scopes import ScopePages
 from varsel.identity.room import CONSOLE_CLIENT, IdentityRoom
 from varsel.runtime.clock import Calendar, Machine
 from varsel.runtime.errors import Unavailable
@@ -74,11 +76,14 @@ class ConsoleRoom:
             pages.portal = True
             sessions = _sessions(settings, portal)
             self._login = login = _login(pages, sessions, settings, portal)
-            places = Places(login, portal.identity.clients, portal.machine)
-            pages_of_portal = PortalPages(places, portal.database, settings.client_environment)
+            places = Places(login, portal.identity.clients, portal.machine, settings.client_environment)
+            pages_of_portal = PortalPages(places, portal.database)
             keys = KeyPages(places, pages, pages_of_portal, settings)
             operations = OperationsPages(login, portal.database, portal.machine, sessions.actor)
-            routes += [*login.routes, *pages_of_portal.routes, *keys.routes, *operations.routes]
+            scopes = ScopePages(places, portal.identity.scopes, portal.database)
+            delegations = DelegationPages(places, portal.database, portal.machine)
+            for part in (login, scopes, delegations, pages_of_portal, keys, operations):
+                routes += part.routes
         else:
             routes.append(Route("/login", self.no_login, methods=["GET"]))
         handlers = {404: self.missing, 405: self.not_allowed, Unavailable: self.unavailable}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from varsel.console import operations_texts, portal_texts
+from varsel.console import operations_texts, portal_texts, scope_texts
 
 NORWEGIAN: Final[Mapping[str, str]] = {
     "skip": "Hopp til innholdet",
@@ -110,8 +110,8 @@ ENGLISH: Final[Mapping[str, str]] = {
 }
 
 TEXTS: Final[Mapping[str, Mapping[str, str]]] = {
-    "nb": {**NORWEGIAN, **portal_texts.NORWEGIAN, **operations_texts.NORWEGIAN},
-    "en": {**ENGLISH, **portal_texts.ENGLISH, **operations_texts.ENGLISH},
+    "nb": {**NORWEGIAN, **portal_texts.NORWEGIAN, **scope_texts.NORWEGIAN, **operations_texts.NORWEGIAN},
+    "en": {**ENGLISH, **portal_texts.ENGLISH, **scope_texts.ENGLISH, **operations_texts.ENGLISH},
 }
 
 MONTHS: Final[Mapping[str, tuple[str, ...]]] = {

@@ -42,3 +42,27 @@ def is_national(text: object) -> bool:
 def is_synthetic(text: object) -> bool:
     """A national number that can belong to nobody: month + 80 (docs/reference/identity.md 7.5)."""
     return isinstance(text, str) and is_national(text) and 81 <= int(text[2:4]) <= 92
+
+
+def national_numbers(count: int) -> list[str]:
+    """Different synthetic national numbers with right check digits, always the same ones."""
+    found: list[str] = []
+    for order in range(count * 4):
+        day, month, year, individual = 1 + order % 28, 81 + order // 28 % 12, order // 336 % 100, order % 500
+        nine = [int(letter) for letter in f"{day:02}{month}{year:02}{individual:03}"]
+        first = _check(nine, _FIRST)
+        second = _check([*nine, first], _SECOND)
+        if first < 10 and second < 10 and len(found) < count:
+            found.append("".join(map(str, [*nine, first, second])))
+    return found
+
+
+def organisation_numbers(count: int) -> list[str]:
+    """Different organisation numbers in the series of the synthetic ones, with right check digits, always the same ones."""
+    found: list[str] = []
+    for order in range(count * 2 + 10):
+        eight = [int(letter) for letter in str(31_000_000 + order)]
+        last = _check(eight, _ORGANISATION)
+        if last < 10 and len(found) < count:
+            found.append("".join(map(str, [*eight, last])))
+    return found

@@ -90,6 +90,25 @@ async def register_service_owner(
         await audit.write(connection, [Event(actor, "service_owner.registered", code, number)])
 
 
+async def hand_out_prefix(
+    database: Database, prefix: str, organisation: str, *, actor: str = OPERATOR
+) -> None:
+    """Let an organisation make scopes under a prefix, for good. OperatorError for a bad prefix, and for one that is taken."""
+    if not 1 <= len(prefix) <= 40 or not set(prefix) <= _CODE_CHARACTERS:
+        raise OperatorError("A prefix is 1 to 40 small letters and digits.")
+    async with database.transaction() as connection:
+        if not await connection.fetchval(sql.knows_organisation, organisation):
+            raise OperatorError("There is no such organisation; register it with varsel owner add.")
+        if await connection.fetchval(sql.insert_prefix, prefix, organisation) is None:
+            raise OperatorError(f"The prefix {prefix} has been handed out already.")
+        await audit.write(connection, [Event(actor, "prefix.handed_out", prefix, organisation)])
+
+
+async def prefixes(database: Database) -> list[dict[str, Any]]:
+    """Every scope prefix: `name`, `owner`, `owner_name`."""
+    return [dict(row) for row in await database.fetch(sql.prefixes)]
+
+
 async def create_client(
     database: Database,
     machine: Machine,
@@ -212,6 +231,11 @@ async def end_delegation(
 async def living_delegations(database: Database, machine: Machine) -> list[dict[str, Any]]:
     """Delegations that count now: both sides with names, scope, from, until (None: until further notice)."""
     return [dict(row) for row in await database.fetch(sql.living_delegations, _now(machine))]
+
+
+async def delegations_of(database: Database, machine: Machine, organisation: str) -> list[dict[str, Any]]:
+    """Living delegations from or to an organisation, as `living_delegations` shows them."""
+    return [dict(row) for row in await database.fetch(sql.delegations, organisation, _now(machine))]
 
 
 async def delegable_scopes(database: Database) -> list[str]:

@@ -20,7 +20,7 @@ from varsel.identity import http
 from varsel.identity.altinn.exchange import Exchange
 from varsel.identity.altinn.openid import AltinnOpenIdRoutes, AltinnProvider
 from varsel.identity.altinn.routes import BASE, AltinnRoutes
-from varsel.identity.altinn.sessions import AltinnSessionRoutes
+from varsel.identity.altinn.sessions import LOGGED_OUT, AltinnSessionRoutes
 from varsel.identity.audit import AuditLog
 from varsel.identity.authorizer import PolicyAuthorizer
 from varsel.identity.devroutes import DevTokenRoutes
@@ -185,6 +185,7 @@ class IdentityRoom:
                     registered,
                     altinn_login,
                     authentication=ClientAuthentication(registered, database),
+                    keys=keys,
                     limiter=limiter,
                 ).routes()
         if sandbox:
@@ -285,7 +286,9 @@ async def _logins(
     base = settings.base_url
     own = {
         CONSOLE_CLIENT: own_client(CONSOLE_CLIENT, base + "/console/callback", logout=base + "/console"),
-        ALTINN_CLIENT: own_client(ALTINN_CLIENT, base + BASE + "/upstream/callback"),
+        ALTINN_CLIENT: own_client(
+            ALTINN_CLIENT, base + BASE + "/upstream/callback", logout=base + LOGGED_OUT
+        ),
     }
     provider = Provider(
         settings,

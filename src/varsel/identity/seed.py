@@ -107,6 +107,8 @@ async def seed(database: Database, machine: Machine, *, sandbox: bool) -> None:
                 await register_service_owner(
                     database, machine, code, number, Names(name), details={"environments": ["tt02"]}
                 )
+                # Each can make scopes of its own: who has a prefix of the code's name already keeps it.
+                await database.execute(sql.insert_prefix, code, number)
         for pid, name, role, organisation in SANDBOX_PEOPLE:
             await add_person(database, pid, name)
             await add_member(database, pid, organisation, role)

@@ -90,6 +90,11 @@ class Sessions:
         row = await self._database.fetchrow(sql.delete_session, self._id(handle), kind)
         return None if row is None else dict(msgspec.json.decode(row["data"]))
 
-    async def end_by_provider(self, kind: str, issuer: str, sid: str) -> int:
-        """End sessions that came of a provider's session (front-channel logout); how many."""
-        return len(await self._database.fetch(sql.delete_sessions_by_sid, kind, sid, issuer))
+    async def end_by_provider(self, issuer: str, sid: str) -> int:
+        """End what came of a provider's session, of whatever kind: the person has logged out there; how many.
+
+        A provider knows one address of ours for this, and a guess ends nothing.
+        """
+        if not (0 < len(issuer) <= 300 and 0 < len(sid) <= 100) or "\0" in issuer + sid:
+            return 0
+        return len(await self._database.fetch(sql.delete_sessions_by_sid, sid, issuer))

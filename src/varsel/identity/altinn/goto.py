@@ -10,19 +10,19 @@ _PLAIN: Final = re.compile(r"[\x21\x23-\x3b\x3d\x3f-\x5b\x5d\x5f\x61-\x7a\x7e]{1
 _HOST: Final = re.compile(r"[a-z0-9.-]+")
 
 
-def safe_target(goto: str | None, base_url: str) -> str:
-    """`goto` when it is an absolute address of the platform's own scheme and host or a subdomain of it, else the base address."""
+def safe_target(goto: str | None, base_url: str) -> str | None:
+    """`goto` when it is an absolute address of the platform's own scheme and host or a subdomain of it."""
     base = urlsplit(base_url)
     if goto is None or _PLAIN.fullmatch(goto) is None:
-        return base_url
+        return None
     try:
         parts = urlsplit(goto)
         host, port = (parts.hostname or "").lower(), parts.port
     except ValueError:
-        return base_url
+        return None
     own = (base.hostname or "").lower()
     if parts.scheme != base.scheme or "@" in parts.netloc or _HOST.fullmatch(host) is None:
-        return base_url
+        return None
     if port != base.port or not (host == own or host.endswith("." + own)):
-        return base_url
+        return None
     return goto

@@ -6,7 +6,7 @@ for people first and comes back with one.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable
 from secrets import token_bytes
 from typing import Any, Final
 from urllib.parse import parse_qs, urlencode
@@ -14,7 +14,7 @@ from uuid import UUID
 
 import msgspec
 from starlette.requests import Request as HttpRequest
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from varsel.identity import http
@@ -23,10 +23,13 @@ from varsel.identity.altinn.routes import BASE
 from varsel.identity.altinn.sessions import AltinnSessionRoutes
 from varsel.identity.encoding import b64url
 from varsel.identity.idporten import pages, rules
+from varsel.identity.idporten.answers import answer as answered
 from varsel.identity.idporten.clientauth import ClientAuthentication
 from varsel.identity.idporten.errors import OpenIdError, UntrustedRequest
+from varsel.identity.idporten.leaving import onward
 from varsel.identity.idporten.provider import Login, Provider
-from varsel.identity.idporten.rules import PersonClient, Request, one, with_query
+from varsel.identity.idporten.rules import PersonClient, Request, ReturnAddress, one
+from varsel.identity.keys import KeyRing
 from varsel.identity.limits import RateLimiter
 from varsel.identity.registry import add_person
 from varsel.runtime.settings import Settings
@@ -74,7 +77,7 @@ class AltinnProvider(Provider):
 
 
 class AltinnOpenIdRoutes:
-    """`authorize` and `token`, with and without the slash at the end."""
+    """`authorize`, `token` and `openid/logout`, with and without the slash at the end."""
 
     def __init__(
         self,
@@ -83,12 +86,14 @@ class AltinnOpenIdRoutes:
         login: AltinnSessionRoutes,
         *,
         authentication: ClientAuthentication,
+        keys: KeyRing,
         limiter: RateLimiter,
     ) -> None:
         self._settings = settings
         self._provider = provider
         self._login = login
         self._authentication = authentication
+        self._keys = keys
         self._limiter = limiter
 
     def routes(self) -> list[Route]:
@@ -97,43 +102,47 @@ class AltinnOpenIdRoutes:
             for path, endpoint, methods in (
                 ("/authorize", self.authorize, ["GET"]),
                 ("/token", self.token, ["POST"]),
+                ("/openid/logout", self.logout, ["GET"]),
             )
             for end in ("", "/")
         ]
 
     async def authorize(self, request: HttpRequest) -> Response:
         """A code for whoever is logged in well enough; else the login first. Faults found before the address is trusted stay here."""
-        try:
-            params = parse_qs(request.url.query, keep_blank_values=True, max_num_fields=50)
-        except ValueError:
-            params = {}
+        params = _query(request)
         try:
             client = await self._provider.client(one(params, "client_id"))
+            back = rules.return_address(params, client)
             try:
                 asked = rules.read_request(params, client)
             except UntrustedRequest:
                 raise
             except OpenIdError as error:
-                return self._back(params, error)
+                return self._refused(back, error)
         except OpenIdError as error:
-            page = pages.error(request.query_params.get("ui_locales", "nb"), error.text)
-            return HTMLResponse(page, 400, dict(http.PAGE_HEADERS))
+            return _told_here(request, error)
         login = None if asked.prompt == "login" else await self._login.known(request, asked.acr)
         if login is not None:
-            return _redirect(await self._provider.code_for(asked, login))
+            code = await self._provider.code_for(asked, login)
+            return answered(back, code, status=302, locale=asked.locale)
         if asked.prompt == "none":
-            return self._back(params, OpenIdError("login_required", "Nobody is logged in."))
+            return self._refused(back, OpenIdError("login_required", "Nobody is logged in."))
         # The login leads back here, with the same request; a new login was what `prompt` asked for, and it will have been.
         query = urlencode([(name, values[0]) for name, values in params.items() if name != "prompt"])
         here = f"{self._settings.base_url}{BASE}/authorize?{query}"
         return await self._login.begin(here, asked.acr, locale=asked.locale, prompt=asked.prompt)
 
-    def _back(self, params: Mapping[str, Sequence[str]], error: OpenIdError) -> Response:
+    def _refused(self, back: ReturnAddress, error: OpenIdError) -> Response:
         values = {"error": error.error, "error_description": error.text, "iss": self._provider.issuer}
-        state = one(params, "state")
-        if state is not None:
-            values["state"] = state
-        return _redirect(with_query(one(params, "redirect_uri") or "", **values))
+        return answered(back, values, status=302)
+
+    async def logout(self, request: HttpRequest) -> Response:
+        """End the session, and go back to the client that asked, at an address registered for that."""
+        try:
+            target = await onward(self._provider, self._keys, _query(request))
+        except OpenIdError as error:
+            return _told_here(request, error)
+        return await self._login.leave(request, target or self._settings.base_url)
 
     async def token(self, request: HttpRequest) -> Response:
         wait = await self._limiter.take("altinn-token:" + http.address(request), self._settings.token_rate)
@@ -156,5 +165,13 @@ class AltinnOpenIdRoutes:
         return http.json(msgspec.json.encode(tokens.body()))
 
 
-def _redirect(target: str) -> Response:
-    return RedirectResponse(target, 302, {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"})
+def _query(request: HttpRequest) -> dict[str, list[str]]:
+    try:
+        return parse_qs(request.url.query, keep_blank_values=True, max_num_fields=50)
+    except ValueError:
+        return {}
+
+
+def _told_here(request: HttpRequest, error: OpenIdError) -> Response:
+    page = pages.error(request.query_params.get("ui_locales", "nb"), error.text)
+    return HTMLResponse(page, 400, dict(http.PAGE_HEADERS))

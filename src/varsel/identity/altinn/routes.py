@@ -104,9 +104,28 @@ class AltinnRoutes:
 
 def token_answer(request: Request, token: str) -> Response:
     """The bare token, or with `Accept: application/json` the token in quotes: real clients need both (identity.md 5.2)."""
-    if "application/json" in request.headers.get("accept", "").lower():
+    if _wants_json(request.headers.get("accept", "")):
         return http.json(msgspec.json.encode(token))
-    return PlainTextResponse(token, headers={"Cache-Control": "no-store"})
+    return PlainTextResponse(
+        token, headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+    )
+
+
+def _wants_json(accept: str) -> bool:
+    """Whether JSON is named, and plain text is not preferred to it: by weight, then by order (RFC 9110 12.5.1)."""
+    weights: dict[str, float] = {}
+    for part in accept.lower().split(","):
+        kind, *parameters = (word.strip() for word in part.split(";"))
+        weight = next((one[2:] for one in parameters if one.startswith("q=")), "1")
+        try:
+            weights.setdefault(kind, float(weight))
+        except ValueError:
+            weights.setdefault(kind, 0.0)
+    json, text = weights.get("application/json", 0.0), weights.get("text/plain", 0.0)
+    if json == text:
+        kinds = list(weights)
+        return json > 0 and kinds.index("application/json") < kinds.index("text/plain")
+    return json > text
 
 
 def _test_of(request: Request) -> bool | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from secrets import token_urlsafe
 from typing import Any, Final
 from urllib.parse import parse_qs
@@ -18,6 +19,7 @@ from varsel.identity.altinn.claims import MACHINE_LIFE, Person, person_claims
 from varsel.identity.altinn.goto import safe_target
 from varsel.identity.altinn.routes import BASE, token_answer
 from varsel.identity.cookies import BAD, single
+from varsel.identity.encoding import sha256
 from varsel.identity.idporten.provider import Login
 from varsel.identity.idporten.rules import at_least
 from varsel.identity.login import LoginFlow, LoginRefused
@@ -34,7 +36,14 @@ sql = load("varsel.identity")
 
 LONGEST: Final = 12 * 3600
 LOGIN_COOKIE: Final = "authngoto"
+LOGOUT_COOKIE: Final = "AltinnLogoutInfo"
+#: Where the provider for people leads after its own logout.
+LOGGED_OUT: Final = BASE + "/logout/handleloggedout"
+_LOGOUT: Final = "logout"
+_LOGOUT_LIFE: Final = timedelta(minutes=10)
 SESSION_COOKIE: Final = "altinnsession"
+PARTY_COOKIE: Final = "AltinnPartyId"
+PARTY_UUID_COOKIE: Final = "AltinnPartyUuid"
 XSRF_COOKIE: Final = "AS-XSRF-TOKEN"
 _LEVELS: Final = (
     "idporten-loa-substantial",
@@ -72,19 +81,24 @@ class AltinnSessionRoutes:
         self._issuer = issuer
         self._secure = settings.base_url.startswith("https:")
 
+    @property
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._machine.time(), UTC)
+
     def routes(self) -> list[Route]:
         found = [
             Route(BASE + "/refresh", self.refresh, methods=["GET"]),
             Route(BASE + "/introspection", self.introspect, methods=["POST"]),
             Route(BASE + "/logout", self.logout, methods=["GET"]),
-            Route(BASE + "/openid/logout", self.logout, methods=["GET"]),
-            Route(BASE + "/openid/logout/", self.logout, methods=["GET"]),
-            Route(BASE + "/logout/handleloggedout", self.logged_out, methods=["GET"]),
             Route(BASE + "/upstream/frontchannel-logout", self.provider_logout, methods=["GET"]),
             Route(BASE + "/frontchannel_logout", self.provider_logout, methods=["GET"]),
         ]
-        if self._flow is not None:
+        if self._flow is None:
+            # Nobody can have logged in, but the metadata names the address.
+            found += [Route(BASE + "/openid/logout" + end, self.logout, methods=["GET"]) for end in ("", "/")]
+        else:
             found.append(Route(BASE + "/authentication", self.authenticate, methods=["GET"]))
+            found.append(Route(LOGGED_OUT, self.logged_out, methods=["GET"]))
             found.append(Route(BASE + "/upstream/callback", self.callback, methods=["GET"]))
         return found
 
@@ -166,6 +180,9 @@ class AltinnSessionRoutes:
         level = request.query_params.get("acr_values") or _ASKABLE[0]
         if level not in _LEVELS:
             return http.problem(request, 400, detail="Invalid acr_values.")
+        if target is None:
+            # No error, and no login either, for somebody who was sent here by a stranger (7.4).
+            return _redirect(self._settings.base_url)
         # Our provider logs people in at two levels; the lower ones that Altinn knows are satisfied by the first.
         asked = level if level in _ASKABLE else _ASKABLE[0]
         session = await self._session(request, asked)
@@ -240,6 +257,9 @@ class AltinnSessionRoutes:
             "originaliss": data.get("iss"),
         }
         answer = _redirect(target)
+        # Which party the person acts for, told to scripts of apps; nothing here ever reads them.
+        self._show(answer, PARTY_COOKIE, str(found.party_id))
+        self._show(answer, PARTY_UUID_COOKIE, str(found.party_uuid))
         self._set(answer, self._settings.token_cookie, await self._signer.sign("altinn", claims))
         answer.set_cookie(
             XSRF_COOKIE, token_urlsafe(32), path="/", secure=self._secure, httponly=False, samesite="strict"
@@ -250,22 +270,46 @@ class AltinnSessionRoutes:
         return answer
 
     async def logout(self, request: Request) -> Response:
+        return await self.leave(request, self._settings.base_url)
+
+    async def leave(self, request: Request, target: str) -> Response:
+        """End the session here and at the provider for people, then go on to `target`, which is the caller's to have checked."""
         handle = self._cookie(request, SESSION_COOKIE)
-        await self._sessions.end("altinn", handle.decode("latin-1") if handle else None)
-        answer = _redirect(self._settings.base_url)
+        ended = await self._sessions.end("altinn", handle.decode("latin-1") if handle else None)
+        away = None
+        if ended is not None and self._flow is not None:
+            away = await self._flow.leave(self._settings.base_url + LOGGED_OUT)
+        answer = _redirect(away or target)
+        if away is not None:
+            self._set(answer, LOGOUT_COOKIE, await self._keep(target), path=BASE, life=600)
         for name, path in ((self._settings.token_cookie, "/"), (SESSION_COOKIE, BASE), (XSRF_COOKIE, "/")):
             self._set(answer, name, "", path=path, life=0)
+        for name in (PARTY_COOKIE, PARTY_UUID_COOKIE):
+            self._show(answer, name, "", life=0)
         return answer
 
     async def logged_out(self, request: Request) -> Response:
-        """Where a provider's own logout ends."""
-        return _redirect(self._settings.base_url)
+        """Where the provider's own logout ends: from here to wherever this logout was to lead, once."""
+        handle = self._cookie(request, LOGOUT_COOKIE)
+        row = None
+        if handle is not None:
+            row = await self._database.fetchrow(sql.use_transaction, sha256(handle), _LOGOUT, self._now)
+        answer = _redirect(self._settings.base_url if row is None else msgspec.json.decode(row["data"]))
+        self._set(answer, LOGOUT_COOKIE, "", path=BASE, life=0)
+        return answer
+
+    async def _keep(self, target: str) -> str:
+        """A handle for where a logout leads: what a cookie says by itself, somebody may have planted."""
+        handle, data = token_urlsafe(32), msgspec.json.encode(target).decode()
+        await self._database.execute(
+            sql.insert_transaction, sha256(handle), _LOGOUT, "", None, data, self._now + _LOGOUT_LIFE
+        )
+        return handle
 
     async def provider_logout(self, request: Request) -> Response:
         """Front-channel logout: ends what came of one session of one provider; a guess ends nothing."""
-        issuer, sid = request.query_params.get("iss", ""), request.query_params.get("sid", "")
-        if 0 < len(issuer) <= 300 and 0 < len(sid) <= 100 and "\0" not in issuer + sid:
-            await self._sessions.end_by_provider("altinn", issuer, sid)
+        query = request.query_params
+        await self._sessions.end_by_provider(query.get("iss", ""), query.get("sid", ""))
         return Response(status_code=200, headers={"Cache-Control": "no-store"})
 
     def _set(
@@ -273,6 +317,12 @@ class AltinnSessionRoutes:
     ) -> None:
         answer.set_cookie(
             name, value, max_age=life, path=path, secure=self._secure, httponly=True, samesite="lax"
+        )
+
+    def _show(self, answer: Response, name: str, value: str, *, life: int | None = None) -> None:
+        """A cookie that pages may read; it decides nothing."""
+        answer.set_cookie(
+            name, value, max_age=life, path="/", secure=self._secure, httponly=False, samesite="lax"
         )
 
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import base64
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Final
 
 from varsel.identity.sheet import document
+
+_SEND: Final = "document.forms[0].submit()"
+#: The one script that these pages ever carry, as a source of Content-Security-Policy (CSP 3, 2.3.1).
+SEND_HASH: Final = f"'sha256-{base64.b64encode(hashlib.sha256(_SEND.encode()).digest()).decode()}'"
 
 _TEXTS: Final = {
     "nb": {
@@ -20,6 +26,8 @@ _TEXTS: Final = {
         "locked": "For mange forsøk. Prøv igjen om 15 minutter.",
         "error": "Innloggingen kan ikke fortsette",
         "out": "Du er logget ut",
+        "on": "Videre til tjenesten",
+        "on_button": "Gå videre",
     },
     "en": {
         "title": "Who do you want to be?",
@@ -32,6 +40,8 @@ _TEXTS: Final = {
         "locked": "Too many attempts. Try again in 15 minutes.",
         "error": "The login cannot go on",
         "out": "You are logged out",
+        "on": "On to the service",
+        "on_button": "Go on",
     },
 }
 
@@ -66,6 +76,21 @@ def error(locale: str, text: str) -> str:
     """A page for faults that may not be told to the client."""
     language = _language(locale)
     return document(language, _TEXTS[language]["error"], f'<p class="error">{escape(text)}</p>')
+
+
+def form_post(locale: str, action: str, values: Mapping[str, str]) -> str:
+    """The answer as a form (OAuth 2.0 Form Post Response Mode 2): it sends itself, and without script its button does."""
+    language = _language(locale)
+    texts = _TEXTS[language]
+    fields = "".join(
+        f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">'
+        for name, value in values.items()
+    )
+    body = (
+        f'<form method="post" action="{escape(action)}">{fields}'
+        f'<button type="submit">{escape(texts["on_button"])}</button></form><script>{_SEND}</script>'
+    )
+    return document(language, texts["on"], body)
 
 
 def logged_out(locale: str, frames: Sequence[str] = ()) -> str:

@@ -20,7 +20,7 @@ import msgspec
 from varsel.identity.audit import AuditLog, Event
 from varsel.identity.encoding import b64url, sha256
 from varsel.identity.idporten.errors import OpenIdError, UntrustedRequest
-from varsel.identity.idporten.rules import PersonClient, Request, one, verifier_fits, with_query
+from varsel.identity.idporten.rules import PersonClient, Request, one, verifier_fits
 from varsel.identity.maskinporten.grant import party
 from varsel.identity.numbers import is_synthetic
 from varsel.identity.registry import add_person
@@ -239,13 +239,13 @@ class Provider:
         await self._trail.record(Event(actor, "login.done", "idporten", None, {"acr": acr}))
         return Login(pid, acr, "TestID", int(self._machine.time()), str(uuid4()))
 
-    async def code_for(self, request: Request, login: Login) -> str:
-        """The address that takes the browser back with a fresh code."""
+    async def code_for(self, request: Request, login: Login) -> dict[str, str]:
+        """What the browser brings back to the client: a fresh code, and who gave it (RFC 9207)."""
         family = uuid4()
         data = {"request": request.stored(), "login": _stored(login)}
         await self.keep("family", request.client_id, {}, self.family_life, family)
         code = await self.keep(self._kind("code"), request.client_id, data, CODE_LIFE, family)
-        return with_query(request.redirect_uri, code=code, state=request.state, iss=self.issuer)
+        return {"code": code, "iss": self.issuer}
 
     # Tokens
 

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable
 from secrets import token_urlsafe
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from varsel.identity import http
 from varsel.identity.cookies import BAD, single
 from varsel.identity.encoding import b64url, sha256
 from varsel.identity.idporten import pages, rules
+from varsel.identity.idporten.answers import answer as answered
+from varsel.identity.idporten.answers import redirect
 from varsel.identity.idporten.clientauth import ClientAuthentication
 from varsel.identity.idporten.errors import OpenIdError, UntrustedRequest
+from varsel.identity.idporten.leaving import onward
 from varsel.identity.idporten.provider import LOGIN_LIFE, Login, Provider
 from varsel.identity.idporten.rules import one, with_query
-from varsel.identity.jws import MalformedToken, read
 from varsel.identity.keys import KeyRing
 from varsel.identity.limits import RateLimiter
 from varsel.identity.sessions import Sessions
@@ -69,7 +71,7 @@ class IdportenRoutes:
                 "introspection_endpoint": issuer + "/tokeninfo",
                 "end_session_endpoint": issuer + "/logout",
                 "response_types_supported": ["code"],
-                "response_modes_supported": ["query"],
+                "response_modes_supported": list(rules.MODES),
                 "grant_types_supported": ["authorization_code", "refresh_token"],
                 "subject_types_supported": ["pairwise"],
                 "id_token_signing_alg_values_supported": ["RS256"],
@@ -139,15 +141,16 @@ class IdportenRoutes:
         params = _query(request)
         client = await self._provider.client(one(params, "client_id"))
         pushed = one(params, "request_uri")
-        try:
-            if pushed is not None:
-                asked = await self._provider.pushed(pushed, client.client_id)
-            else:
+        if pushed is not None:
+            asked = await self._provider.pushed(pushed, client.client_id)
+        else:
+            back = rules.return_address(params, client)
+            try:
                 asked = rules.read_request(params, client)
-        except UntrustedRequest:
-            raise
-        except OpenIdError as error:
-            return self._back(params, error.error, error.text)
+            except UntrustedRequest:
+                raise
+            except OpenIdError as error:
+                return self._refused(back, error.error, error.text)
         session = await self._sessions.find("idporten", self._cookie(request, SESSION_COOKIE))
         if (
             session is not None
@@ -162,9 +165,9 @@ class IdportenRoutes:
                 session.data["sid"],
             )
             await self._remember(request, client.frontchannel_logout_uri)
-            return _redirect(await self._provider.code_for(asked, login))
+            return answered(asked.back, await self._provider.code_for(asked, login), locale=asked.locale)
         if asked.prompt == "none":
-            return self._back(params, "login_required", "Nobody is logged in.")
+            return self._refused(asked.back, "login_required", "Nobody is logged in.")
         # The page belongs to this browser: without its cookie nobody can send the form on somebody's behalf.
         browser = token_urlsafe(32)
         data = {
@@ -204,7 +207,7 @@ class IdportenRoutes:
         # Always a new session: a planted cookie never becomes a logged-in one.
         await self._sessions.end("idporten", self._cookie(request, SESSION_COOKIE))
         session = await self._sessions.begin("idporten", login.pid, remembered)
-        answer = _redirect(await self._provider.code_for(asked, login))
+        answer = answered(asked.back, await self._provider.code_for(asked, login), locale=asked.locale)
         self._set(answer, SESSION_COOKIE, session, BASE, 7200)
         self._set(answer, LOGIN_COOKIE, "", BASE + "/login", 0)
         return answer
@@ -229,16 +232,9 @@ class IdportenRoutes:
             data = dict(session.data) | {"logout": [*session.data["logout"], logout_uri][-20:]}
             await self._sessions.remember("idporten", handle, data)
 
-    def _back(self, params: Mapping[str, Sequence[str]], error: str, text: str) -> Response:
+    def _refused(self, back: rules.ReturnAddress, error: str, text: str) -> Response:
         """Tell the client, at an address that was found to be its own."""
-        values = {"error": error, "error_description": text, "iss": self._provider.issuer}
-        state = one(params, "state")
-        if state is not None:
-            values["state"] = state
-        target = one(params, "redirect_uri")
-        if target is None:
-            raise UntrustedRequest(error, text)
-        return _redirect(with_query(target, **values))
+        return answered(back, {"error": error, "error_description": text, "iss": self._provider.issuer})
 
     # Tokens
 
@@ -294,13 +290,11 @@ class IdportenRoutes:
 
     async def logout(self, request: Request) -> Response:
         params = await _form(request) if request.method == "POST" else _query(request)
-        client_id = one(params, "client_id") or self._hinted(one(params, "id_token_hint"))
-        target = one(params, "post_logout_redirect_uri")
-        trusted = False
-        if client_id is not None and target is not None:
-            client = await self._provider.client(client_id)
-            trusted = target in client.post_logout_redirect_uris
+        target = await onward(self._provider, self._keys, params)
         data = await self._sessions.end("idporten", self._cookie(request, SESSION_COOKIE))
+        if data is not None:
+            # What stands in our own database needs no frame: the console and Altinn's login end with this session.
+            await self._sessions.end_by_provider(self._provider.issuer, str(data["sid"]))
         frames = (
             [
                 with_query(uri, iss=self._provider.issuer, sid=str(data["sid"]))
@@ -309,15 +303,14 @@ class IdportenRoutes:
             if data
             else []
         )
-        if trusted and target is not None and not frames:
-            state = one(params, "state")
-            answer: Response = _redirect(with_query(target, state=state) if state else target)
+        if target is not None and not frames:
+            answer: Response = redirect(target)
         else:
             headers = dict(http.PAGE_HEADERS)
             origins = sorted({f"{urlsplit(frame).scheme}://{urlsplit(frame).netloc}" for frame in frames})
             if origins:
                 headers["Content-Security-Policy"] += "; frame-src " + " ".join(origins)
-            if trusted and target is not None:
+            if target is not None:
                 # The clients' pages get a moment to load before the browser goes on.
                 headers["Refresh"] = f"2; url={target}"
             answer = HTMLResponse(
@@ -325,20 +318,6 @@ class IdportenRoutes:
             )
         self._set(answer, SESSION_COOKIE, "", BASE, 0)
         return answer
-
-    def _hinted(self, token: str | None) -> str | None:
-        """The client of an id token of ours, whether it has expired or not."""
-        if token is None:
-            return None
-        try:
-            reading = read(token)
-        except MalformedToken:
-            return None
-        key = self._keys.shown("idporten").keys.get(reading.kid or "")
-        audience = reading.payload.get("aud")
-        if key is None or not reading.verify(key) or reading.payload.get("iss") != self._provider.issuer:
-            return None
-        return audience if isinstance(audience, str) else None
 
     # Cookies
 
@@ -369,7 +348,3 @@ async def _form(request: Request) -> dict[str, list[str]]:
         return parse_qs(body.decode("ascii"), keep_blank_values=True, max_num_fields=50)
     except ValueError:
         raise OpenIdError("invalid_request", "The form cannot be read.") from None
-
-
-def _redirect(target: str) -> Response:
-    return RedirectResponse(target, 303, {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"})

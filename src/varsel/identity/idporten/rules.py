@@ -19,6 +19,7 @@ _OPAQUE: Final = re.compile(r"[\x20-\x7e]{1,512}")
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 ALWAYS: Final = frozenset({"openid", "profile"})
 LOCALES: Final = ("nb", "nn", "en", "se")
+MODES: Final = ("query", "form_post", "fragment")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,15 @@ class PersonClient:
 
 
 @dataclass(frozen=True, slots=True)
+class ReturnAddress:
+    """Where and how the client wants its answer: a registered address, a response mode, the client's own `state`."""
+
+    uri: str
+    mode: str = "query"
+    state: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """An authorization request that may be answered at its redirect URI."""
 
@@ -51,6 +61,10 @@ class Request:
     response_mode: str = "query"
     prompt: str = ""
     resource: str | None = None
+
+    @property
+    def back(self) -> ReturnAddress:
+        return ReturnAddress(self.redirect_uri, self.response_mode, self.state)
 
     def stored(self) -> dict[str, Any]:
         return asdict(self)
@@ -83,11 +97,18 @@ def redirect_allowed(client: PersonClient, uri: str) -> bool:
     return False
 
 
-def read_request(params: Mapping[str, Sequence[str]], client: PersonClient) -> Request:
-    """The request by every rule. UntrustedRequest when it must be told here, OpenIdError when it may be told to the client."""
+def return_address(params: Mapping[str, Sequence[str]], client: PersonClient) -> ReturnAddress:
+    """Where even a refusal goes; UntrustedRequest when the address is not the client's. An unknown mode is told in the query."""
     redirect_uri = one(params, "redirect_uri")
     if redirect_uri is None or not redirect_allowed(client, redirect_uri):
         raise UntrustedRequest("invalid_request", "redirect_uri is not registered for this client.")
+    mode = one(params, "response_mode")
+    return ReturnAddress(redirect_uri, mode if mode in MODES else "query", one(params, "state"))
+
+
+def read_request(params: Mapping[str, Sequence[str]], client: PersonClient) -> Request:
+    """The request by every rule. UntrustedRequest when it must be told here, OpenIdError when it may be told to the client."""
+    back = return_address(params, client)
     challenge, method = one(params, "code_challenge"), one(params, "code_challenge_method")
     if method != "S256" or challenge is None or _CHALLENGE.fullmatch(challenge) is None:
         raise UntrustedRequest(
@@ -104,15 +125,15 @@ def read_request(params: Mapping[str, Sequence[str]], client: PersonClient) -> R
     if not set(scopes) <= ALWAYS | client.scopes:
         raise OpenIdError("invalid_scope", "A scope is not registered for this client.")
     mode = one(params, "response_mode") or "query"
-    if mode != "query":
-        raise OpenIdError("invalid_request", "response_mode must be query.")
+    if mode not in MODES:
+        raise OpenIdError("invalid_request", f"response_mode must be one of {', '.join(MODES)}.")
     prompt = one(params, "prompt") or ""
     if prompt not in {"", "login", "none"}:
         raise OpenIdError("invalid_request", "prompt must be login or none.")
     locale = (one(params, "ui_locales") or "nb").split(" ")[0]
     return Request(
         client_id=client.client_id,
-        redirect_uri=redirect_uri,
+        redirect_uri=back.uri,
         scope=" ".join(scopes),
         state=state,
         nonce=nonce,

@@ -95,6 +95,7 @@ class Clients:
 
     async def create(self, actor: Actor, draft: ClientDraft, environment: str) -> Mapping[str, Any]:
         """A new integration; its row."""
+        await self._not_yet(actor, draft.client_id)
         organisation, supplier = actor.organisation, None
         if draft.organisation is not None and draft.organisation != actor.organisation:
             if not actor.supplier:
@@ -126,6 +127,8 @@ class Clients:
             raise conflict("The integration is deactivated.")
         if draft.kind != before["kind"]:
             raise invalid(FieldError("integration_type", "integration_type cannot be changed."))
+        if draft.client_id not in {None, str(client_id)}:
+            raise invalid(FieldError("client_id", "client_id cannot be changed."))
         if draft.organisation is not None and draft.organisation != before["organisation"]:
             raise invalid(FieldError("client_orgno", "client_orgno cannot be changed."))
         added = [scope for scope in draft.scopes if scope not in before["scopes"]]
@@ -158,6 +161,10 @@ class Clients:
 
     async def new_secret(self, actor: Actor, client_id: UUID) -> str:
         """A new secret of a person client; shown once, kept as HMAC."""
+        before = await self._active(actor, client_id)
+        if before["kind"] == "maskinporten":
+            text = "Integrations of this type have keys, no secret."
+            raise invalid(FieldError("integration_type", text))
         secret = token_urlsafe(32)
         async with self._database.transaction() as connection:
             done = await connection.fetchval(
@@ -305,6 +312,15 @@ class Clients:
         """The scopes the organisation may put on an integration."""
         return [dict(row) for row in await self._database.fetch(sql.registrable_scopes, actor.organisation)]
 
+    async def usable_scopes(self, actor: Actor) -> list[str]:
+        """The scopes that the organisation can put into tokens of its own."""
+        rows = await self.registrable_scopes(actor)
+        return [
+            row["name"]
+            for row in rows
+            if row["granted"] or msgspec.json.decode(row["attributes"]).get("accessible_for_all", False)
+        ]
+
     async def _check_scopes(self, actor: Actor, scopes: Sequence[str]) -> None:
         rows = await self._database.fetch(sql.registrable, actor.organisation, list(scopes))
         found = {row["name"] for row in rows}
@@ -313,9 +329,20 @@ class Clients:
             text = f"The organisation has no access to {', '.join(missing)}."
             raise invalid(FieldError("scopes", text))
 
-    async def _active(self, actor: Actor, client_id: UUID) -> None:
-        if not (await self.get(actor, client_id))["active"]:
+    async def _active(self, actor: Actor, client_id: UUID) -> Mapping[str, Any]:
+        row = await self.get(actor, client_id)
+        if not row["active"]:
             raise conflict("The integration is deactivated.")
+        return row
+
+    async def _not_yet(self, actor: Actor, client_id: str | None) -> None:
+        """Identifiers are made here; one that names an own integration asks for what is there, or was deactivated (3.5)."""
+        try:
+            found = None if client_id is None else await self.get(actor, UUID(client_id))
+        except (ValueError, SelfServiceError):
+            return
+        if found is not None:
+            raise conflict("The integration exists, or was deactivated and stays so.")
 
     async def _tell(
         self,

@@ -19,7 +19,7 @@ from varsel.identity.maskinporten.grant import organisation_of
 from varsel.identity.selfservice import wire
 from varsel.identity.selfservice.clients import Actor, Clients, KeySet
 from varsel.identity.selfservice.errors import FieldError, SelfServiceError, forbidden, invalid, not_found
-from varsel.identity.selfservice.scopes import Scopes
+from varsel.identity.selfservice.scopes import Scopes, version_of
 from varsel.identity.tokens import InvalidToken, TokenChecker, scopes_of
 from varsel.runtime.clock import Machine
 from varsel.runtime.settings import Settings
@@ -251,7 +251,8 @@ class SelfServiceRoutes:
             return await self.public_scopes(request, actor)
         owner = await self._actor(request, SCOPES | READ)
         if "scope" in request.query_params:
-            return _answer(wire.scope_body(await self._scopes.get(owner, _scope(request))))
+            row = await self._scopes.get(owner, _scope(request))
+            return _answer(wire.scope_body(row), version_of(row))
         rows = await self._scopes.own(owner, inactive=_flag(request, "inactive"))
         return _list(request, [wire.scope_body(row) for row in rows])
 
@@ -259,8 +260,8 @@ class SelfServiceRoutes:
         return _answer(wire.scope_body(await self._scopes.create(actor, await _object(request))))
 
     async def replace_scope(self, request: Request, actor: Actor) -> Response:
-        row = await self._scopes.replace(actor, _scope(request), await _object(request))
-        return _answer(wire.scope_body(row))
+        row = await self._scopes.replace(actor, _scope(request), await _object(request), _expected(request))
+        return _answer(wire.scope_body(row), version_of(row))
 
     async def deactivate_scope(self, request: Request, actor: Actor) -> Response:
         await self._scopes.deactivate(actor, _scope(request))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 
 import msgspec
 
@@ -13,12 +13,22 @@ from varsel.identity.audit import Event
 from varsel.identity.numbers import is_nine_digits
 from varsel.identity.selfservice import wire
 from varsel.identity.selfservice.clients import Actor
-from varsel.identity.selfservice.errors import FieldError, conflict, forbidden, invalid, not_found
+from varsel.identity.selfservice.errors import FieldError, conflict, forbidden, invalid, not_found, stale
 from varsel.runtime.clock import Machine
 from varsel.store.database import Connection, Database
 from varsel.store.queries import load
 
 sql = load("varsel.identity")
+
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+def version_of(row: Mapping[str, Any]) -> int:
+    """The version of a scope: when it last changed, in microseconds."""
+    changed: datetime = row["updated_at"]
+    return (changed - _EPOCH) // _MICROSECOND
 
 
 class Scopes:
@@ -69,8 +79,14 @@ class Scopes:
             await self._tell(connection, actor, "scope.created", draft.name)
         return await self.get(actor, draft.name)
 
-    async def replace(self, actor: Actor, name: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Replace description and attributes; the name cannot change."""
+    async def prefixes(self, actor: Actor) -> list[str]:
+        """The prefixes under which the organisation makes scopes."""
+        return [row["name"] for row in await self._database.fetch(sql.prefixes_of, actor.organisation)]
+
+    async def replace(
+        self, actor: Actor, name: str, body: Mapping[str, Any], expected: int | None = None
+    ) -> Mapping[str, Any]:
+        """Replace description and attributes, if the scope is at version `expected`; the name cannot change."""
         before = await self.get(actor, name)
         draft = wire.read_scope({"prefix": before["prefix"], "subscope": before["subscope"], **body})
         if draft.name != name:
@@ -78,10 +94,17 @@ class Scopes:
         encoded = msgspec.json.encode(draft.attributes).decode()
         async with self._database.transaction() as connection:
             done = await connection.fetchval(
-                sql.update_scope, name, actor.organisation, draft.description, encoded, self._now
+                sql.update_scope,
+                name,
+                actor.organisation,
+                draft.description,
+                encoded,
+                self._now,
+                None if expected is None else _EPOCH + expected * _MICROSECOND,
             )
             if done is None:
-                raise conflict("The scope is deactivated.")
+                now = await connection.fetchrow(sql.scope_of, name, actor.organisation)
+                raise stale() if now is not None and now["active"] else conflict("The scope is deactivated.")
             await self._tell(connection, actor, "scope.changed", name)
         return await self.get(actor, name)
 

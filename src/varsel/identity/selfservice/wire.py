@@ -78,6 +78,7 @@ class ClientDraft:
     scopes: tuple[str, ...]
     settings: Mapping[str, Any]
     organisation: str | None = None
+    client_id: str | None = None
 
 
 def read_client(body: Mapping[str, Any], *, sandbox: bool) -> ClientDraft:
@@ -104,9 +105,14 @@ def read_client(body: Mapping[str, Any], *, sandbox: bool) -> ClientDraft:
     if organisation is not None and not is_nine_digits(organisation):
         faults.append(FieldError("client_orgno", "client_orgno must have nine digits."))
         organisation = None
+    client_id = body.get("client_id")
+    if client_id is not None and not isinstance(client_id, str):
+        faults.append(FieldError("client_id", "client_id is a text."))
     if faults:
         raise invalid(*faults)
-    return ClientDraft(kind, name.strip(), description, tuple(dict.fromkeys(scopes)), settings, organisation)
+    return ClientDraft(
+        kind, name.strip(), description, tuple(dict.fromkeys(scopes)), settings, organisation, client_id
+    )
 
 
 def _settings(

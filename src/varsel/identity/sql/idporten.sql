@@ -53,8 +53,8 @@ update session set data = $3::jsonb where id = $1 and kind = $2;
 delete from session where id = $1 and kind = $2 returning pid, data;
 
 -- name: delete_sessions_by_sid
--- Sessions of kind $1 that came of the provider's session $2 at issuer $3 end.
-delete from session where kind = $1 and data ->> 'sid' = $2 and data ->> 'iss' = $3 returning pid;
+-- Whatever came of the provider's session $1 at issuer $2 ends, the console's as well as Altinn's.
+delete from session where data ->> 'sid' = $1 and data ->> 'iss' = $2 returning pid;
 
 -- name: test_people
 -- People to choose from, by name.

@@ -24,8 +24,12 @@ select number, code from service_owner where number = any($1::text[]);
 select number, name_nb from service_owner where code = $1;
 
 -- name: insert_prefix
--- A scope prefix and its owner, unless it is there.
-insert into prefix (name, owner) values ($1, $2) on conflict (name) do nothing;
+-- A scope prefix and its owner, unless it is there; its name when it was made.
+insert into prefix (name, owner) values ($1, $2) on conflict (name) do nothing returning name;
+
+-- name: prefixes
+-- Every scope prefix with its owner's number and name.
+select p.name, p.owner, o.name as owner_name from prefix p join organisation o on o.number = p.owner order by p.name;
 
 -- name: insert_scope
 -- A scope, unless it is there; its name when it was made.
@@ -94,9 +98,10 @@ update delegation set valid_to = $4
 where consumer = $1 and supplier = $2 and scope = $3 and (valid_to is null or valid_to > $4);
 
 -- name: delegations
--- Delegations from or to organisation $1.
-select consumer, supplier, scope, valid_from, valid_to from delegation where consumer = $1 or supplier = $1
-order by consumer, supplier, scope;
+-- Delegations from or to organisation $1 that count at $2, with the names of both sides.
+select d.consumer, c.name as consumer_name, d.supplier, s.name as supplier_name, d.scope, d.valid_from, d.valid_to
+from delegation d join organisation c on c.number = d.consumer join organisation s on s.number = d.supplier
+where (d.consumer = $1 or d.supplier = $1) and (d.valid_to is null or d.valid_to > $2) order by d.scope, c.name, s.name;
 
 -- name: living_delegations
 -- Delegations that count at $1, with the names of both sides.

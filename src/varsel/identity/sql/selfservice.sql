@@ -87,14 +87,18 @@ select * from scope where name = $1 and owner = $2;
 -- Whether a scope of that name exists, active or not.
 select active from scope where name = $1;
 
+-- name: prefixes_of
+-- The prefixes under which organisation $1 makes scopes.
+select name from prefix where owner = $1 order by name;
+
 -- name: prefix_owner
 -- Whose prefix that is.
 select owner from prefix where name = $1;
 
 -- name: update_scope
--- Replace description and attributes of a scope of owner $2.
-update scope set description = $3, attributes = $4::jsonb, updated_at = $5
-where name = $1 and owner = $2 and active returning name;
+-- Replace description and attributes of a scope of owner $2, if it last changed at $6 (null: whenever).
+update scope set description = $3, attributes = $4::jsonb, updated_at = greatest($5, updated_at + interval '1 microsecond')
+where name = $1 and owner = $2 and active and ($6::timestamptz is null or updated_at = $6) returning name;
 
 -- name: deactivate_scope
 -- A scope of owner $2 goes out of use; accesses to it stay.
@@ -106,9 +110,13 @@ update scope_access set state = 'DENIED', updated_at = $3
 where scope = $1 and consumer = $2 and state <> 'DENIED' returning scope;
 
 -- name: accesses_to
--- Who has been given scope $1.
-select a.*, s.owner from scope_access a join scope s on s.name = a.scope where a.scope = $1 order by a.consumer;
+-- Who has been given scope $1, with names.
+select a.*, s.owner, o.name as consumer_name
+from scope_access a join scope s on s.name = a.scope join organisation o on o.number = a.consumer
+where a.scope = $1 order by a.consumer;
 
 -- name: accesses_of
--- What organisation $1 has been given.
-select a.*, s.owner from scope_access a join scope s on s.name = a.scope where a.consumer = $1 order by a.scope;
+-- What organisation $1 has been given, with the names of the owners.
+select a.*, s.owner, s.description, s.active, o.name as owner_name
+from scope_access a join scope s on s.name = a.scope join organisation o on o.number = s.owner
+where a.consumer = $1 order by a.scope;
