@@ -6,6 +6,7 @@ The short form runs in `make test` with the same requests every time; the long f
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -115,6 +116,8 @@ def send(case: Any, server: Server, credentials: dict[Policy, dict[str, str]]) -
     case.validate_response(answer, checks=CHECKS[:2] if bare else CHECKS)
 
 
+#: Made-up requests for each endpoint in the long form.
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "400"))
 short = schema(coverage=False)
 long = schema(coverage=True)
 
@@ -134,6 +137,6 @@ def test_made_up_requests(case, server, credentials):
 
 @pytest.mark.long
 @long.parametrize()
-@settings(max_examples=400, database=None, deadline=None, suppress_health_check=SILENT)
+@settings(max_examples=EXAMPLES, database=None, deadline=None, suppress_health_check=SILENT)
 def test_many_made_up_requests(case, server, credentials):
     send(case, server, credentials)

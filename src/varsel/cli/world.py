@@ -134,7 +134,7 @@ class World:
 
     async def _start(self) -> None:
         settings = self.settings
-        if not settings.workers and not settings.database_url:
+        if not (settings.workers or settings.database_url or self.sandbox):
             raise SettingsError(
                 "VARSEL_WORKERS must be at least 1: nobody else could work on the embedded database."
             )
