@@ -10,7 +10,7 @@ import pytest
 from tests.security.forging import knock, refused, right_claims, right_key, with_claims
 from tests.security.shared import api, world
 from tests.support.identity import BASE, CREATE_SCOPE, compact, payload_of
-from tests.support.running import Endpoints, RunningWorld, close_running, open_running
+from tests.support.running import Endpoints, RunningWorld, close_running, open_beside
 
 __all__ = ["api", "world"]
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -167,7 +167,7 @@ async def test_030_a_grant_is_used_once(world: RunningWorld) -> None:
 
 async def test_030_of_fifty_at_once_one_wins_over_two_processes(world: RunningWorld) -> None:
     # Two rooms on one database are what two processes are: nothing but the database is shared.
-    second = await open_running(world.database, world.folder)
+    second = await open_beside(world)
     second.client_id = world.client_id
     grant = world.grant()
     answers = await asyncio.gather(
@@ -180,13 +180,13 @@ async def test_030_of_fifty_at_once_one_wins_over_two_processes(world: RunningWo
 async def test_030_after_a_restart(world: RunningWorld) -> None:
     grant = world.grant()
     assert (await world.token_request(grant)).status_code == 200
-    second = await open_running(world.database, world.folder)
+    second = await open_beside(world)
     assert (await second.token_request(grant)).json()["error_uri"].endswith("MP-012")
     await close_running(second)
 
 
 async def test_031_grant_without_jti(world: RunningWorld) -> None:
-    lenient = await open_running(world.database, world.folder, require_jti=False)
+    lenient = await open_beside(world, require_jti=False)
     refused_ = await world.token_request(world.grant(jti=None))
     assert refused_.status_code == 400 and refused_.json()["error_uri"].endswith("MP-011")
     grant = lenient.grant(jti=None)
@@ -346,7 +346,7 @@ async def test_036_a_system_user_comes_back(world: RunningWorld) -> None:
 async def test_037_unknown_claims(world: RunningWorld) -> None:
     assert (await world.token_request(world.grant(unknown="x", sub=world.client_id))).status_code == 200
     assert (await world.token_request(world.grant(sub="other"))).status_code == 400
-    strict = await open_running(world.database, world.folder, strict_grants=True)
+    strict = await open_beside(world, strict_grants=True)
     assert (await strict.token_request(strict.grant(unknown="x"))).json()["error_uri"].endswith("MP-011")
     assert (await strict.token_request(strict.grant())).status_code == 200
     await close_running(strict)

@@ -18,7 +18,7 @@ import pytest_asyncio
 
 from tests.identity.test_idporten import CALLBACK, PID, code_of, log_in, person_client, query, redeem
 from tests.support.identity import BASE, self_service
-from tests.support.running import Endpoints, RunningWorld, an_order, close_running, open_running
+from tests.support.running import Endpoints, RunningWorld, an_order, close_running, open_beside, open_running
 from varsel.identity.altinn.goto import safe_target
 from varsel.identity.idporten.rules import at_least
 from varsel.identity.login import LoginRefused
@@ -346,7 +346,7 @@ async def test_078_names_are_escaped(world: RunningWorld) -> None:
     ],
 )
 async def test_079_addresses_of_integrations(shared_world: RunningWorld, uri: str) -> None:
-    world = await open_running(shared_world.database, shared_world.folder, sandbox=False)
+    world = await open_beside(shared_world, sandbox=False)
     call = await self_service(world)
     for name in ("redirect_uris", "post_logout_redirect_uris", "frontchannel_logout_uri"):
         value = uri if name == "frontchannel_logout_uri" else [uri]

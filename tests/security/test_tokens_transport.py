@@ -30,7 +30,7 @@ from tests.support.identity import (
     compact,
     rsa_key,
 )
-from tests.support.running import Endpoints, RunningWorld, close_running, open_running
+from tests.support.running import Endpoints, RunningWorld, close_running, open_beside
 from varsel.identity.certificates import self_signed, thumbprint
 from varsel.identity.platform.registry import register_issuer, withdraw_issuer
 
@@ -263,7 +263,7 @@ async def test_060_withdrawn_certificate(world: RunningWorld, api: Endpoints) ->
 
 
 async def test_060_certificate_that_has_expired(world: RunningWorld) -> None:
-    later = await open_running(world.database, world.folder)
+    later = await open_beside(world)
     api = Endpoints(later)
     issuer = await known(later, "expiring")
     assert (await api.order({"PlatformAccessToken": issuer.token()})).status_code == 201
@@ -390,7 +390,7 @@ async def test_081_time_does_not_tell_which_clients_exist(world: RunningWorld) -
 
 
 async def test_081_guessing_ends_in_429(shared_world: RunningWorld) -> None:
-    limited = await open_running(shared_world.database, shared_world.folder, token_rate=20)
+    limited = await open_beside(shared_world, token_rate=20)
     # A minute of its own: others on this database count requests from this address too.
     limited.clock.advance(timedelta(hours=7))
     answers = [
@@ -434,7 +434,7 @@ async def test_083_metrics_key(
 
 
 async def test_083_metrics_key_that_is_not_configured(shared_world: RunningWorld) -> None:
-    bare = await open_running(shared_world.database, shared_world.folder)
+    bare = await open_beside(shared_world)
     api = Endpoints(bare)
     answer = await api.http.post(METRICS, headers={"X-API-Key": "x"})
     assert answer.status_code == 401 and answer.json() == {"error": "API key validation not configured"}
@@ -468,7 +468,7 @@ async def test_person_policy(world: RunningWorld, api: Endpoints) -> None:
 
 
 async def test_challenges_outside_strict_imitation(shared_world: RunningWorld) -> None:
-    told = await open_running(shared_world.database, shared_world.folder, strict_imitation=False)
+    told = await open_beside(shared_world, strict_imitation=False)
     api = Endpoints(told)
     answer = await api.order({"Authorization": "Bearer x"})
     assert answer.status_code == 401 and answer.headers["www-authenticate"].startswith("Bearer")

@@ -161,6 +161,13 @@ async def open_running(
     raise AssertionError("unreachable")
 
 
+async def open_beside(world: RunningWorld, **settings: Any) -> RunningWorld:
+    """Another Varsel on the database of `world`, at the same moment: tests that share a world also share how far it has come."""
+    another = await open_running(world.database, world.folder, **settings)
+    another.clock.advance(world.clock.now() - another.clock.now())
+    return another
+
+
 async def close_running(world: RunningWorld) -> None:
     """Stop the server and close what it stood on."""
     await world._closing.aclose()
