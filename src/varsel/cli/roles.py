@@ -20,6 +20,7 @@ from varsel.runtime.errors import DatabaseUnavailable, SettingsError
 from varsel.runtime.metrics import RequestMeter, merge, render
 from varsel.runtime.site import ENDPOINTS as SITE
 from varsel.runtime.site import READY, Page, Site
+from varsel.runtime.tasks import end
 
 if TYPE_CHECKING:
     from varsel.channels.email.bounces import ReturnAddress
@@ -72,12 +73,6 @@ def mailbox_of(base: Base) -> MailboxReader | None:
     from varsel.delivery.mailbox import MailboxReader
 
     return MailboxReader(MailboxEndpoint.read(settings.bounce_mailbox), address, keeper(base.database))
-
-
-async def _end(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
 
 
 def channels(base: Base) -> list[Channel]:
@@ -385,6 +380,6 @@ async def open_worker(base: Base) -> Working:
         stack.push_async_callback(worker.stop)
         await worker.start()
         if mailbox is not None:
-            stack.push_async_callback(_end, asyncio.create_task(mailbox.run(), name="varsel-mailbox"))
+            stack.push_async_callback(end, asyncio.create_task(mailbox.run(), name="varsel-mailbox"))
         return Working(base, stack.pop_all())
     raise AssertionError("unreachable")  # pragma: no cover - the stack does not swallow errors

@@ -87,6 +87,7 @@ async def started(start: Coroutine[Any, Any, None], asked: asyncio.Event) -> boo
     if starting.done():
         starting.result()
         return True
-    starting.cancel()
-    await asyncio.wait((starting,))
+    from varsel.runtime.tasks import end
+
+    await end(starting)
     return False

@@ -25,6 +25,7 @@ from varsel.runtime.errors import OperatorError, SettingsError
 from varsel.runtime.server import HttpServer, bind
 from varsel.runtime.settings import Settings
 from varsel.runtime.supervise import Child, State
+from varsel.runtime.tasks import end
 from varsel.store.embedded.settings import BASE
 
 if TYPE_CHECKING:
@@ -327,7 +328,6 @@ class World:
 
 async def _cancel(task: asyncio.Task[None]) -> None:
     """End a task; what it failed with was told where it was awaited, or does not matter any more."""
-    task.cancel()
-    await asyncio.wait((task,))
+    await end(task)
     if not task.cancelled():
         task.exception()

@@ -18,6 +18,7 @@ import structlog
 
 from varsel.runtime.clock import Machine
 from varsel.runtime.errors import Unavailable
+from varsel.runtime.tasks import end
 from varsel.store import queries
 from varsel.store.database import Database
 
@@ -70,10 +71,7 @@ class Heart:
 
     async def stop(self, *, leave: bool) -> None:
         """Beat no more; with `leave` the worker is no longer registered."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        await end(self._task)
         if leave:
             with contextlib.suppress(Unavailable):
                 await self._database.execute(_sql.leave_worker, self._worker)

@@ -31,6 +31,7 @@ from varsel.runtime.clock import Calendar, Machine
 from varsel.runtime.errors import Unavailable
 from varsel.runtime.settings import Settings
 from varsel.runtime.steps import step
+from varsel.runtime.tasks import end
 from varsel.store import queries
 from varsel.store.content import OrderContent
 from varsel.store.database import Connection, Database
@@ -102,10 +103,7 @@ class InstantSender:
     async def close(self) -> None:
         """Store what is left to store, and leave. Requests under way must have ended."""
         await self._outcomes.drain()
-        if self._pulse is not None:
-            self._pulse.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._pulse
+        await end(self._pulse)
         with contextlib.suppress(Unavailable):
             await self._database.execute(_sql.leave_worker, self.id)
         for channel in self._channels:

@@ -53,6 +53,7 @@ from varsel.runtime.clock import Calendar, Machine
 from varsel.runtime.endpoints import Bound, bind
 from varsel.runtime.errors import Unavailable
 from varsel.runtime.settings import Settings
+from varsel.runtime.tasks import end
 from varsel.store import queries
 from varsel.store.database import Database, Listener
 from varsel.store.ids import uuid7
@@ -250,16 +251,7 @@ class Worker:
             await asyncio.wait_for(self._outcomes.drain(), 10)
         # The loops end by themselves after the round they are in; the sleepers would sleep on.
         await asyncio.wait(self._tasks, timeout=5)
-        for task in (
-            *self._tasks,
-            *self._sleepers,
-            *self._dispatch_tasks,
-            self._poll_task,
-        ):
-            if task is not None:
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
+        await end(*self._tasks, *self._sleepers, *self._dispatch_tasks, self._poll_task)
         await leaving
         with contextlib.suppress(Unavailable):
             await self._sequencer.run()

@@ -25,6 +25,7 @@ from varsel.identity.tokens import IssuerUnavailable
 from varsel.runtime.clock import Machine
 from varsel.runtime.errors import SettingsError, Unavailable, VarselError
 from varsel.runtime.outbound import Fetched, OutboundError
+from varsel.runtime.tasks import end
 from varsel.store.database import Database
 from varsel.store.queries import load
 
@@ -150,10 +151,7 @@ class RemoteKeys:
         return keys
 
     async def close(self) -> None:
-        if self._flight is not None:
-            self._flight.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._flight
+        await end(self._flight)
 
     @property
     def generation(self) -> int:

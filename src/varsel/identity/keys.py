@@ -29,6 +29,7 @@ from varsel.identity.certificates import self_signed, thumbprint, x5t
 from varsel.identity.encoding import b64url, b64url_uint
 from varsel.runtime.clock import Machine
 from varsel.runtime.errors import Unavailable, VarselError
+from varsel.runtime.tasks import end
 from varsel.store.database import Database, Listener
 from varsel.store.queries import load
 from varsel.store.secrets import MasterKey
@@ -130,10 +131,7 @@ class KeyRing:
         return ring
 
     async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        await end(self._task)
 
     def shown(self, issuer: str) -> Shown:
         """The issuer's keys at this moment."""

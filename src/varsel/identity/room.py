@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -47,6 +46,7 @@ from varsel.runtime.clock import Machine
 from varsel.runtime.endpoints import Authorizer
 from varsel.runtime.errors import SettingsError, Unavailable
 from varsel.runtime.settings import Settings
+from varsel.runtime.tasks import end
 from varsel.store.database import Database, Listener
 from varsel.store.queries import load
 from varsel.store.secrets import MasterKey
@@ -231,10 +231,7 @@ class IdentityRoom:
 
     async def close(self) -> None:
         """Finish what is being written, and stop following changes."""
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._sweeper
+        await end(self._sweeper)
         for part in self._closing:
             await part.close()
         self.signer.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -29,6 +28,7 @@ from varsel.runtime.endpoints import Call, Endpoint, Policy, Reply
 from varsel.runtime.errors import CodedProblem, EmptyProblem, ValidationProblem
 from varsel.runtime.problems import pretty
 from varsel.runtime.routing import parse_uuid
+from varsel.runtime.tasks import end
 from varsel.store.database import Database
 from varsel.store.order_status import OrderWithStatus, order_status
 
@@ -279,10 +279,7 @@ class Routes:
                 raise CodedProblem("NOT-00002")
             return Reply(200, page.result(), ((b"preference-applied", b"wait=%d" % int(seconds)),))
         finally:
-            for task in (page, gone):
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
+            await end(page, gone)
 
     async def get_log(self, call: Call) -> Reply:
         found, written, transmission = log.dialog(call.query, or_transmission=True)

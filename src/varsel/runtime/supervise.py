@@ -29,6 +29,7 @@ from typing import Any, Final, Self
 import structlog
 
 from varsel.runtime.errors import OperatorError, Unavailable
+from varsel.runtime.tasks import end
 
 log = structlog.get_logger("varsel.supervise")
 
@@ -165,11 +166,8 @@ class Child:
     async def stop(self, grace: float) -> None:
         """SIGTERM, then SIGKILL after `grace` seconds."""
         self._stopping = True
-        if self._keeper is not None:
-            self._keeper.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._keeper
-            self._keeper = None
+        await end(self._keeper)
+        self._keeper = None
         if self._process is not None and self._ended is not None and not self._ended.done():
             self._process.terminate()
             try:

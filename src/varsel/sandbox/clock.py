@@ -18,6 +18,7 @@ import structlog
 
 from varsel.runtime.clock import Machine, ShiftedCalendar
 from varsel.runtime.errors import DatabaseUnavailable, OperatorError
+from varsel.runtime.tasks import end
 from varsel.store import queries
 from varsel.store.database import Database, Listener
 
@@ -151,10 +152,7 @@ class FollowedCalendar(ShiftedCalendar):
         self._callbacks.append(callback)
 
     async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        await end(self._task)
 
     async def _follow(self) -> None:
         while True:

@@ -18,6 +18,7 @@ import asyncpg
 import structlog
 
 from varsel.runtime.errors import DatabaseUnavailable, OperatorError, SettingsError
+from varsel.runtime.tasks import end
 
 log = structlog.get_logger("varsel.store")
 
@@ -285,11 +286,7 @@ class Listener:
         self._task = asyncio.get_running_loop().create_task(self._run(), name="varsel-listener")
 
     async def stop(self) -> None:
-        task = self._task
-        # Again until it has ended: a cancellation that meets a connection just made is swallowed by the driver's time limit.
-        while task is not None and not task.done():
-            task.cancel()
-            await asyncio.wait({task}, timeout=0.5)
+        await end(self._task)
 
     def _call(self, topics: Iterable[str]) -> None:
         for topic in topics:

@@ -25,6 +25,7 @@ from varsel.identity.jws import MalformedToken, moment, read
 from varsel.identity.tokens import SKEW, InvalidToken
 from varsel.runtime.clock import Machine
 from varsel.runtime.errors import Unavailable
+from varsel.runtime.tasks import end
 from varsel.store.database import Database, Listener
 from varsel.store.queries import load
 
@@ -91,10 +92,7 @@ class PlatformTokens:
         return tokens
 
     async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        await end(self._task)
 
     async def reload(self) -> None:
         """Read the register again; what was verified with a certificate that is gone is forgotten."""
