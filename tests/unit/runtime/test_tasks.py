@@ -38,6 +38,7 @@ async def test_what_a_task_failed_with_stays_in_it() -> None:
         raise RuntimeError("broken")
 
     task = asyncio.create_task(broken())
+    await asyncio.wait({task})
     await end(task, None)
     with pytest.raises(RuntimeError):
         await task
