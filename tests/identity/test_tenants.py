@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509 import load_der_x509_certificate
 
@@ -95,5 +96,14 @@ def test_a_platform_issuer_orders_until_it_is_withdrawn(running: Server, tmp_pat
     said(running, "issuer", "withdraw", "skd")
     wait_until(lambda: order() == 401, what="the running server has heard of the withdrawal")
     assert "withdrawn" in said(running, "issuer", "list")
+    # What does not count already cannot be withdrawn: a mistyped thumbprint must not pass for done.
+    assert "No such certificate" in refused(running, "issuer", "withdraw", "skd")
+    said(running, "issuer", "add", "skd", str(tmp_path / "app.pem"))
+    assert "No such certificate" in refused(running, "issuer", "withdraw", "skd", "--certificate", "00" * 20)
+    mark = certificate.fingerprint(SHA1()).hex(":")
+    said(running, "issuer", "withdraw", "skd", "--certificate", mark)
+    old = self_signed(key, "skd", datetime.now(UTC), -timedelta(hours=1))
+    (tmp_path / "old.der").write_bytes(old)
+    assert "expired on" in refused(running, "issuer", "add", "skd", str(tmp_path / "old.der"))
     (tmp_path / "text.pem").write_text("no certificate")
     assert "not a certificate" in refused(running, "issuer", "add", "skd", str(tmp_path / "text.pem"))
