@@ -107,3 +107,33 @@ def test_a_platform_issuer_orders_until_it_is_withdrawn(running: Server, tmp_pat
     assert "expired on" in refused(running, "issuer", "add", "skd", str(tmp_path / "old.der"))
     (tmp_path / "text.pem").write_text("no certificate")
     assert "not a certificate" in refused(running, "issuer", "add", "skd", str(tmp_path / "text.pem"))
+
+
+def test_a_leaked_signing_key_is_withdrawn_while_the_server_runs(running: Server) -> None:
+    def keys(state: str) -> list[str]:
+        told = json.loads(said(running, "signing-key", "list", "--json"))
+        return [key["kid"] for key in told if key["issuer"] == "altinn" and key["state"] == state]
+
+    def shown() -> set[str]:
+        with running.client() as http:
+            path = "/authentication/api/v1/openid/.well-known/openid-configuration/jwks"
+            return {key["kid"] for key in http.get(path).json()["keys"]}
+
+    def status(token: str) -> int:
+        with running.client() as http:
+            headers = {"Authorization": f"Bearer {token}"}
+            return http.get("/notifications/api/v1/future/shipment/feed?seq=0", headers=headers).status_code
+
+    (leaked,) = keys("signs")
+    token = said(running, "dev", "token", "--org", "ttd").split()[-1]
+    assert len(said(running, "signing-key", "rotate", "altinn").splitlines()) == 1
+    assert "shown already" in refused(running, "signing-key", "rotate", "altinn")
+    assert keys("signs") == [leaked] and len(keys("next")) == 1
+    wait_until(lambda: shown() == {leaked, *keys("next")}, what="the next key is shown before it signs")
+    assert status(token) == 200
+    said(running, "signing-key", "withdraw", leaked)
+    wait_until(lambda: status(token) == 401, what="the running server has heard of the withdrawal")
+    assert leaked not in shown()
+    fresh = said(running, "dev", "token", "--org", "ttd").split()[-1]
+    wait_until(lambda: status(fresh) == 200, what="a new key signs")
+    assert "no such key" in refused(running, "signing-key", "withdraw", "unknown")

@@ -90,7 +90,7 @@ async def issuers(database: Database, machine: Machine) -> list[Mapping[str, Any
     `state` is one of `counts`, `withdrawn`, `expired` and `not yet valid`.
     """
     now = datetime.fromtimestamp(machine.time(), UTC)
-    return [_standing(row, now) for row in await database.fetch(sql.platform_issuer_list)]
+    return [_standing(dict(row), now) for row in await database.fetch(sql.platform_issuer_list)]
 
 
 def _standing(row: Mapping[str, Any], now: datetime) -> Mapping[str, Any]:
