@@ -8,8 +8,10 @@ import httpx2
 import pytest
 
 from tests.console.visiting import DIGDIR, LIST, OLA, TESTKOMMUNE, Browser, Site, hidden
+from varsel.console.seeded_scopes import NORWEGIAN
 from varsel.console.texts import TEXTS
 from varsel.identity.registry import CREATE_SCOPE
+from varsel.identity.seed import SCOPES as SEEDED
 
 T = TEXTS["nb"]
 HOME = f"/console/selfservice/{TESTKOMMUNE}"
@@ -278,3 +280,16 @@ async def test_many_who_create_one_scope_make_one(kari: Browser) -> None:
     fields = hidden(await kari.get(f"{SCOPES}/new"))
     answers = await asyncio.gather(*(kari.http.post(f"{SCOPES}/new", data=fields | WISH) for _ in range(8)))
     assert sorted(answer.status_code for answer in answers) == [200, *[400] * 7]
+
+
+async def test_seeded_scopes_are_described_in_the_readers_language(site: Site, kari: Browser) -> None:
+    new = f"{LIST}/new"
+    names = {f"{prefix}:{subscope}" for prefix, subscope, _, _ in SEEDED}
+    assert NORWEGIAN.keys() == names
+    for language, text in (("nb", "Bestille og følge varsler"), ("en", "Order and follow notifications")):
+        assert f">{text}</p>" in (await kari.get(new, params={"lang": language})).text
+    # What an owner has written stands as it is.
+    await site.world.database.execute(
+        "update scope set description = 'Order things' where name = $1", CREATE_SCOPE
+    )
+    assert ">Order things</p>" in (await kari.get(new, params={"lang": "nb"})).text

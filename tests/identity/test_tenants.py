@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509 import load_der_x509_certificate
 
@@ -95,5 +96,44 @@ def test_a_platform_issuer_orders_until_it_is_withdrawn(running: Server, tmp_pat
     said(running, "issuer", "withdraw", "skd")
     wait_until(lambda: order() == 401, what="the running server has heard of the withdrawal")
     assert "withdrawn" in said(running, "issuer", "list")
+    # What does not count already cannot be withdrawn: a mistyped thumbprint must not pass for done.
+    assert "No such certificate" in refused(running, "issuer", "withdraw", "skd")
+    said(running, "issuer", "add", "skd", str(tmp_path / "app.pem"))
+    assert "No such certificate" in refused(running, "issuer", "withdraw", "skd", "--certificate", "00" * 20)
+    mark = certificate.fingerprint(SHA1()).hex(":")
+    said(running, "issuer", "withdraw", "skd", "--certificate", mark)
+    old = self_signed(key, "skd", datetime.now(UTC), -timedelta(hours=1))
+    (tmp_path / "old.der").write_bytes(old)
+    assert "expired on" in refused(running, "issuer", "add", "skd", str(tmp_path / "old.der"))
     (tmp_path / "text.pem").write_text("no certificate")
     assert "not a certificate" in refused(running, "issuer", "add", "skd", str(tmp_path / "text.pem"))
+
+
+def test_a_leaked_signing_key_is_withdrawn_while_the_server_runs(running: Server) -> None:
+    def keys(state: str) -> list[str]:
+        told = json.loads(said(running, "signing-key", "list", "--json"))
+        return [key["kid"] for key in told if key["issuer"] == "altinn" and key["state"] == state]
+
+    def shown() -> set[str]:
+        with running.client() as http:
+            path = "/authentication/api/v1/openid/.well-known/openid-configuration/jwks"
+            return {key["kid"] for key in http.get(path).json()["keys"]}
+
+    def status(token: str) -> int:
+        with running.client() as http:
+            headers = {"Authorization": f"Bearer {token}"}
+            return http.get("/notifications/api/v1/future/shipment/feed?seq=0", headers=headers).status_code
+
+    (leaked,) = keys("signs")
+    token = said(running, "dev", "token", "--org", "ttd").split()[-1]
+    assert len(said(running, "signing-key", "rotate", "altinn").splitlines()) == 1
+    assert "shown already" in refused(running, "signing-key", "rotate", "altinn")
+    assert keys("signs") == [leaked] and len(keys("next")) == 1
+    wait_until(lambda: shown() == {leaked, *keys("next")}, what="the next key is shown before it signs")
+    assert status(token) == 200
+    said(running, "signing-key", "withdraw", leaked)
+    wait_until(lambda: status(token) == 401, what="the running server has heard of the withdrawal")
+    assert leaked not in shown()
+    fresh = said(running, "dev", "token", "--org", "ttd").split()[-1]
+    wait_until(lambda: status(fresh) == 200, what="a new key signs")
+    assert "no such key" in refused(running, "signing-key", "withdraw", "unknown")

@@ -168,7 +168,9 @@ class Issuer:
         self.certificate = self_signed(self.key, name, datetime.fromtimestamp(world.now, UTC))
 
     async def register(self, *, trusted: bool = False) -> Issuer:
-        await register_issuer(self.world.database, self.name, self.certificate, trusted=trusted)
+        await register_issuer(
+            self.world.database, self.world.clock, self.name, self.certificate, trusted=trusted
+        )
         return self
 
     def token(self, **changes: Any) -> str:
@@ -260,6 +262,22 @@ async def test_060_withdrawn_certificate(world: RunningWorld, api: Endpoints) ->
     await world.room.platform.reload()
     assert (await api.order({"PlatformAccessToken": token})).status_code == 401
     assert (await api.order({"PlatformAccessToken": issuer.token()})).status_code == 401
+
+
+async def test_060_certificate_that_expires_while_its_token_is_known(
+    world: RunningWorld, api: Endpoints
+) -> None:
+    issuer = Issuer(world, "brief")
+    ends = datetime.fromtimestamp(world.now, UTC) + timedelta(seconds=60)
+    issuer.certificate = self_signed(issuer.key, "brief", ends, timedelta())
+    await issuer.register()
+    await world.room.platform.reload()
+    token = issuer.token()
+    assert (await api.order({"PlatformAccessToken": token})).status_code == 201
+    world.clock.advance(timedelta(seconds=59))
+    assert (await api.order({"PlatformAccessToken": token})).status_code == 201
+    world.clock.advance(timedelta(seconds=1))
+    assert (await api.order({"PlatformAccessToken": token})).status_code == 401
 
 
 async def test_060_certificate_that_has_expired(world: RunningWorld) -> None:

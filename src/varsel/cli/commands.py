@@ -20,6 +20,7 @@ GROUPS: Final[dict[str, str]] = {
     "owner": "Service owners: who may order notifications.",
     "member": "People who may log in to the portal and the console.",
     "issuer": "Issuers of platform access tokens and their certificates.",
+    "signing-key": "Keys that this installation's own issuers sign tokens with.",
     "dev": "Shortcuts for development against a sandbox.",
     **CALLER_GROUPS,
 }
@@ -198,6 +199,24 @@ COMMANDS: Final[tuple[Command, ...]] = (
         "varsel.cli.tenants:issuer_withdraw",
         "Let platform tokens of an issuer, or of one of its certificates, count no more.",
         ("varsel issuer withdraw ttd",),
+    ),
+    Command(
+        "signing-key list",
+        "varsel.cli.signing_keys:signing_key_list",
+        "List the keys that sign tokens, or did, or will.",
+        ("varsel signing-key list",),
+    ),
+    Command(
+        "signing-key rotate",
+        "varsel.cli.signing_keys:signing_key_rotate",
+        "Bring in a new key before the 90 days are over; it is shown for 48 hours before it signs.",
+        ("varsel signing-key rotate altinn",),
+    ),
+    Command(
+        "signing-key withdraw",
+        "varsel.cli.signing_keys:signing_key_withdraw",
+        "Let nothing count that a leaked key has signed; a new key signs at once.",
+        ("varsel signing-key withdraw 723C3A3159D5C3B26198119C770D92619FDC687D",),
     ),
     Command(
         "dev token",

@@ -142,26 +142,29 @@ def issuer_add(
         content = certificate.read_bytes()
     except OSError:
         raise WrongInput(f"{certificate} cannot be read.") from None
-    mark = _with_database(data, lambda database: register_issuer(database, issuer, content, trusted=trusted))
+    mark = _with_database(
+        data, lambda database: register_issuer(database, SystemMachine(), issuer, content, trusted=trusted)
+    )
     say(f"Platform tokens of {issuer} count when signed with {mark}.")
 
 
 def issuer_list(*, data: Data = None, json: Json = False) -> None:
     from varsel.identity.platform.registry import issuers
 
-    found = _with_database(data, issuers)
+    found = _with_database(data, lambda database: issuers(database, SystemMachine()))
     if json:
-        names = ("issuer", "thumbprint", "trusted", "withdrawn")
+        names = ("issuer", "thumbprint", "trusted", "withdrawn", "expires", "state")
         print_json([{name: row[name] for name in names} for row in found])
         return
     table(
-        ["issuer", "certificate", "may act for others", "state"],
+        ["issuer", "certificate", "may act for others", "expires", "state"],
         [
             [
                 row["issuer"],
                 row["thumbprint"],
                 "yes" if row["trusted"] else "",
-                "withdrawn" if row["withdrawn"] else "counts",
+                f"{row['expires']:%Y-%m-%d}",
+                row["state"],
             ]
             for row in found
         ],

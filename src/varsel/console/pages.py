@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -14,6 +15,7 @@ from markupsafe import Markup, escape
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from varsel.console.seeded_scopes import described
 from varsel.console.texts import MONTHS, TEXTS, preferred
 from varsel.runtime.clock import Calendar
 from varsel.runtime.times import wire_time
@@ -73,6 +75,10 @@ def _short(context: Context, moment: datetime, now: datetime) -> str:
     return f"{day_of} {here:%H:%M}" if abs(today - here) < timedelta(days=300) else day(moment, language)
 
 
+def _described(scope: Mapping[str, Any], language: str) -> str:
+    return described(scope["name"], scope["description"], language)
+
+
 def _beginning(text: str) -> str:
     return _SPACE.sub(" ", text[:160]).strip()
 
@@ -98,6 +104,7 @@ def _environment() -> Environment:
         "moment": _moment,
         "date": _date,
         "short": _short,
+        "described": _described,
         "wire": wire_time,
         "beginning": _beginning,
         "size": _size,

@@ -25,10 +25,13 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from joserfc.jwk import RSAKey
 
+from varsel.identity import audit
+from varsel.identity.audit import Event
 from varsel.identity.certificates import self_signed, thumbprint, x5t
 from varsel.identity.encoding import b64url, b64url_uint
+from varsel.identity.registry import OPERATOR
 from varsel.runtime.clock import Machine
-from varsel.runtime.errors import Unavailable, VarselError
+from varsel.runtime.errors import OperatorError, Unavailable, VarselError
 from varsel.runtime.tasks import end
 from varsel.store.database import Database, Listener
 from varsel.store.queries import load
@@ -155,6 +158,19 @@ class KeyRing:
         """The key set document, prepared."""
         return self.shown(issuer).jwks
 
+    def now(self) -> float:
+        """Seconds since 1970 on the clock that the keys follow."""
+        return self._machine.time()
+
+    def all(self) -> list[SigningKey]:
+        """Every key that is not retired, by issuer, oldest first."""
+        return [
+            key
+            for issuer in ISSUERS
+            for key in self._keys.get(issuer, ())
+            if key.retire_at is None or key.retire_at > self.now()
+        ]
+
     async def reload(self) -> None:
         """Read all rows again."""
         now = datetime.fromtimestamp(self._machine.time(), UTC)
@@ -198,20 +214,33 @@ class KeyRing:
         if changed:
             await self._announce()
 
-    async def rotate(self, issuer: str, *, at_once: bool = False) -> None:
-        """Bring in a new key now: published at once, signing after 48 hours (or at once, when a key has leaked)."""
-        await self._make(issuer, at_once=at_once, unless_newer_than=float("inf"))
-        await self._announce()
+    async def rotate(self, issuer: str, *, actor: str = OPERATOR) -> str:
+        """Bring in a new key now, shown at once and signing after 48 hours; its name.
 
-    async def withdraw(self, kid: str) -> bool:
+        OperatorError when the next key is there already: one that waits must not be followed by another before it has signed.
+        """
+        if not await self._make(issuer, at_once=False, unless_newer_than=self.now()):
+            raise OperatorError("The next key is shown already and signs soon; see varsel signing-key list.")
+        await self._announce()
+        made = max(self._keys[issuer], key=lambda key: key.sign_from).kid
+        await audit.write(
+            self._database, [Event(actor, "signing_key.rotated", made, None, {"issuer": issuer})]
+        )
+        return made
+
+    async def withdraw(self, kid: str, *, actor: str = OPERATOR) -> bool:
         """Stop trusting a key this moment; what it signed is refused. False when there is no such key.
 
         A new key is made when none is left to sign.
         """
         now = datetime.fromtimestamp(self._machine.time(), UTC)
-        issuer = await self._database.fetchval(sql.withdraw_key, kid, now)
-        if issuer is None:
-            return False
+        async with self._database.transaction() as connection:
+            issuer = await connection.fetchval(sql.withdraw_key, kid, now)
+            if issuer is None:
+                return False
+            await audit.write(
+                connection, [Event(actor, "signing_key.withdrawn", kid, None, {"issuer": issuer})]
+            )
         await self.reload()
         if self.shown(issuer).signer is None:
             await self._make(issuer, at_once=True, unless_newer_than=float("inf"))

@@ -42,13 +42,17 @@ CAPACITY: Final = 4096
 
 @dataclass(frozen=True, slots=True)
 class PlatformCaller:
-    """Who signed: `issuer` is a service owner's code or `platform`; a trusted one may act for the code in the bearer token."""
+    """Who signed: `issuer` is a service owner's code or `platform`; a trusted one may act for the code in the bearer token.
+
+    `certificate_ends`: when the certificate expires, which ends its tokens too, without skew.
+    """
 
     issuer: str
     app: str | None
     trusted: bool
     not_before: int
     expires: int
+    certificate_ends: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +129,11 @@ class PlatformTokens:
         now = self._machine.time()
         mark = sha256(token).digest()
         known = self._known.get(mark)
-        if known is not None and known.not_before - SKEW <= now < known.expires + SKEW:
+        if (
+            known is not None
+            and known.not_before - SKEW <= now < known.expires + SKEW
+            and now < known.certificate_ends
+        ):
             return known
         try:
             caller = self._verify(token, now)
@@ -160,7 +168,9 @@ class PlatformTokens:
             if not _named(certificate, reading.header.get("kid"), reading.header.get("x5t")):
                 continue
             if certificate.not_before <= now < certificate.not_after and reading.verify(certificate.key):
-                return PlatformCaller(issuer, app or None, certificate.trusted, not_before, expires)
+                return PlatformCaller(
+                    issuer, app or None, certificate.trusted, not_before, expires, certificate.not_after
+                )
         raise InvalidToken("the platform token is not signed by a registered certificate")
 
     def _check_audience(self, audience: object, *, present: bool) -> None:

@@ -19,7 +19,7 @@ set withdrawn = false, trusted = excluded.trusted, private = coalesce(excluded.p
 -- name: withdraw_platform_issuer
 -- Certificates of issuer $1 count no more: all, or only $2.
 update platform_issuer set withdrawn = true
-where issuer = $1 and ($2::text is null or thumbprint = $2) and not withdrawn;
+where issuer = $1 and ($2::text is null or thumbprint = $2) and not withdrawn returning thumbprint;
 
 -- name: platform_signer
 -- The newest certificate of issuer $1 whose private key Varsel holds.
