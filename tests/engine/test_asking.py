@@ -43,6 +43,7 @@ class Outbound:
 
 YES = (200, b'{"sendNotification": true}')
 NO = (200, b'{"sendNotification": false}')
+MARKED_NO = (201, b"\xef\xbb\xbf" + NO[1])
 INCONCLUSIVE = [
     (404, b""),
     (200, b""),
@@ -77,9 +78,12 @@ async def test_a_condition_that_holds_lets_the_order_go(database: Database, make
     assert outbound.tokens == [None]
 
 
-async def test_a_condition_that_does_not_hold_ends_it(database: Database, make_worker: MakeWorker) -> None:
+@pytest.mark.parametrize("answer", [NO, MARKED_NO], ids=["plain", "marked"])
+async def test_a_condition_that_does_not_hold_ends_it(
+    database: Database, make_worker: MakeWorker, answer: Any
+) -> None:
     channel = FakeChannel()
-    await make_worker(channel, outbound=Outbound(NO))
+    await make_worker(channel, outbound=Outbound(answer))
     order = await place(database, "x@example.org", requested_at=NOON, condition_endpoint=URL)
     await until(lambda: fed(database))
     assert await state(database, order) == "SendConditionNotMet"
