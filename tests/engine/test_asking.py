@@ -43,6 +43,7 @@ class Outbound:
 
 YES = (200, b'{"sendNotification": true}')
 NO = (200, b'{"sendNotification": false}')
+MARKED_NO = (201, b"\xef\xbb\xbf" + NO[1])
 INCONCLUSIVE = [
     (404, b""),
     (200, b""),
@@ -77,9 +78,12 @@ async def test_a_condition_that_holds_lets_the_order_go(database: Database, make
     assert outbound.tokens == [None]
 
 
-async def test_a_condition_that_does_not_hold_ends_it(database: Database, make_worker: MakeWorker) -> None:
+@pytest.mark.parametrize("answer", [NO, MARKED_NO], ids=["plain", "marked"])
+async def test_a_condition_that_does_not_hold_ends_it(
+    database: Database, make_worker: MakeWorker, answer: Any
+) -> None:
     channel = FakeChannel()
-    await make_worker(channel, outbound=Outbound(NO))
+    await make_worker(channel, outbound=Outbound(answer))
     order = await place(database, "x@example.org", requested_at=NOON, condition_endpoint=URL)
     await until(lambda: fed(database))
     assert await state(database, order) == "SendConditionNotMet"
@@ -159,6 +163,26 @@ async def test_a_person_is_found_and_named(database: Database, make_worker: Make
     assert row["recipient"] == "17913949999"
     assert row["recipient_key"]
     assert order
+
+
+@pytest.mark.parametrize(
+    "recipient",
+    [
+        Recipient(email="kari@example.org"),
+        Recipient(identity="urn:altinn:person:idporten-email:kari@example.org"),
+    ],
+    ids=["direct", "identity"],
+)
+async def test_somebody_whom_no_register_names_gets_the_text_as_it_is(
+    database: Database, make_worker: MakeWorker, recipient: Recipient
+) -> None:
+    text = EmailText("noreply@varsel.example", "Til $recipientName$", "Nr. $recipientNumber$")
+    await database.execute(
+        "insert into contact_identity (urn, email) values ('urn:altinn:person:idporten-email:kari@example.org', 'kari@example.org')"
+    )
+    _, email, _ = await sent(database, make_worker, "Email", recipient, email=text)
+    [message] = email.handed
+    assert (message.subject, message.body) == (text.subject, text.body)
 
 
 async def test_a_reserved_person_gets_nothing(database: Database, make_worker: MakeWorker) -> None:

@@ -6,6 +6,7 @@ followed, little is read, and the only token that goes along was made for this a
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol
 
@@ -64,7 +65,8 @@ class HttpConditions:
                     "a send condition is inconclusive", action="delivery.condition", status=answer.status
                 )
                 return None
-            return _decoder.decode(answer.body).sendNotification
+            # Some servers begin every text with the mark of UTF-8.
+            return _decoder.decode(answer.body.removeprefix(codecs.BOM_UTF8)).sendNotification
         except Exception as error:
             # Whatever goes wrong on a caller's address is that caller's inconclusive answer, never ours to fail on.
             log.info(

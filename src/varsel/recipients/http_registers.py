@@ -6,8 +6,11 @@ docs/reference/delivery.md 3.2. Each register whose address is not configured is
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
+
+import structlog
 
 from varsel.recipients.decision import DecisionError, permitted, question
 from varsel.recipients.model import IdentityContact, OrganizationContact, PersonContact, UserContact
@@ -17,6 +20,8 @@ from varsel.runtime.clock import Machine
 from varsel.runtime.errors import RegisterUnavailable
 from varsel.runtime.settings import Settings
 from varsel.store.database import Database
+
+log = structlog.get_logger("varsel.recipients")
 
 #: Identifiers in one question.
 BATCH: Final = 500
@@ -81,17 +86,14 @@ class HttpRegisters:
                 "users/contactpoint/lookup",
                 {"nationalIdentityNumbers": batch, "useStaleContactInfo": use_stale},
             )
-            for point in _points(answer):
-                number = _text(point, "nationalidentitynumber")
-                if number is not None:
-                    found.setdefault(
-                        number,
-                        PersonContact(
-                            _text(point, "email"),
-                            _text(point, "mobilenumber"),
-                            point.get("isreserved") is True,
-                        ),
-                    )
+            with _read("profile"):
+                for point in _points(answer):
+                    number = _text(point, "nationalidentitynumber")
+                    if number is not None:
+                        contact = PersonContact(
+                            _text(point, "email"), _text(point, "mobilenumber"), _flag(point, "isreserved")
+                        )
+                        found.setdefault(number, contact)
         return found
 
     async def organizations(self, numbers: Sequence[str]) -> dict[str, OrganizationContact]:
@@ -102,13 +104,14 @@ class HttpRegisters:
             answer = await self._profile.ask(
                 "organizations/notificationaddresses/lookup", {"organizationNumbers": batch}
             )
-            for point in _points(answer):
-                number = _text(point, "organizationnumber")
-                if number is not None:
-                    found.setdefault(
-                        number,
-                        OrganizationContact(_texts(point, "emaillist"), _texts(point, "mobilenumberlist")),
-                    )
+            with _read("profile"):
+                for point in _points(answer):
+                    number = _text(point, "organizationnumber")
+                    if number is not None:
+                        contact = OrganizationContact(
+                            _texts(point, "emaillist"), _texts(point, "mobilenumberlist")
+                        )
+                        found.setdefault(number, contact)
         return found
 
     async def organization_users(self, numbers: Sequence[str], resource: str) -> dict[str, list[UserContact]]:
@@ -119,18 +122,14 @@ class HttpRegisters:
             answer = await self._profile.ask(
                 "units/contactpoint/lookup", {"organizationNumbers": batch, "resourceId": resource}
             )
-            for point in _points(answer):
-                number, party = _text(point, "organizationnumber"), _identifier(point, "partyid")
-                users = point.get("usercontactpoints")
-                if number is None or party is None or not isinstance(users, list):
-                    continue
-                for user in filter(None, map(_lowered, users)):
-                    user_id = _identifier(user, "userid")
-                    if user_id is not None:
-                        contact = UserContact(
-                            user_id, party, _text(user, "email"), _text(user, "mobilenumber")
-                        )
-                        found.setdefault(number, []).append(contact)
+            with _read("profile"):
+                for point in _points(answer):
+                    number, party = _text(point, "organizationnumber"), _identifier(point, "partyid")
+                    for user in _objects(point, "usercontactpoints"):
+                        user_id = _identifier(user, "userid")
+                        contact_points = _text(user, "email"), _text(user, "mobilenumber")
+                        if number is not None and party is not None and user_id is not None:
+                            found.setdefault(number, []).append(UserContact(user_id, party, *contact_points))
         return found
 
     async def authorize(
@@ -142,10 +141,8 @@ class HttpRegisters:
 
         async def decide(batch: list[tuple[str, str]]) -> set[tuple[str, str]]:
             answer = await decisions.ask("decision", question(batch, resource, action))
-            try:
+            with _read("authorization"):
                 return permitted(answer) & set(batch)
-            except DecisionError as error:
-                raise RegisterUnavailable from error
 
         batches = list(_batches(sorted(set(pairs)), self._decision_batch))
         return set().union(*await asyncio.gather(*map(decide, batches)))
@@ -156,11 +153,12 @@ class HttpRegisters:
         found: dict[str, IdentityContact] = {}
         for batch in _batches(urns, BATCH):
             answer = await self._profile.ask("users/contactpoint/lookupsi", {"externalIdentities": batch})
-            for point in _points(answer):
-                urn = _text(point, "externalidentity")
-                if urn is not None:
-                    contact = IdentityContact(_text(point, "email"), _text(point, "mobilenumber"))
-                    found.setdefault(urn.lower(), contact)
+            with _read("profile"):
+                for point in _points(answer):
+                    urn = _text(point, "externalidentity")
+                    if urn is not None:
+                        contact = IdentityContact(_text(point, "email"), _text(point, "mobilenumber"))
+                        found.setdefault(urn.lower(), contact)
         return {urn: found[urn.lower()] for urn in urns if urn.lower() in found}
 
     async def names(self, persons: Sequence[str], organizations: Sequence[str]) -> dict[str, str]:
@@ -177,10 +175,11 @@ class HttpRegisters:
                     "parties": [{kind: number} for kind, number in batch],
                 },
             )
-            for party in _points(answer, "partynames"):
-                number = _text(party, "orgno") or _text(party, "ssn")
-                if number is not None:
-                    found.setdefault(number, _text(party, "name") or "")
+            with _read("register"):
+                for party in _points(answer, "partynames"):
+                    number = _text(party, "orgno") or _text(party, "ssn")
+                    if number is not None:
+                        found.setdefault(number, _text(party, "name") or "")
         return found
 
 
@@ -204,38 +203,67 @@ def _batches(values: Sequence[T], size: int) -> Iterator[list[T]]:
         yield list(values[start : start + size])
 
 
-def _lowered(value: Any) -> dict[str, Any] | None:
+class _WrongForm(ValueError):
+    """JSON of another form than the register's contract: no answer, so that nobody counts as unknown or as not reserved."""
+
+
+@contextlib.contextmanager
+def _read(register: str) -> Iterator[None]:
+    """Around the reading of an answer: one of another form is an outage of its register."""
+    try:
+        yield
+    except (_WrongForm, DecisionError) as error:
+        log.warning("a register failed", action="registers.failed", register=register, reason=str(error))
+        raise RegisterUnavailable from error
+
+
+def _lowered(value: Any) -> dict[str, Any]:
     """An object with its names in lower case: they are read without regard to case."""
-    return (
-        {str(name).lower(): member for name, member in value.items()} if isinstance(value, Mapping) else None
-    )
+    if not isinstance(value, Mapping):
+        raise _WrongForm("no object")
+    return {str(name).lower(): member for name, member in value.items()}
 
 
 def _points(answer: Any, name: str = "contactpointslist") -> Iterator[dict[str, Any]]:
-    """The items of an answer's list; `null` counts as empty, anything else than an object is no answer."""
-    if answer is None:
-        return
-    members = _lowered(answer)
-    if members is None:
-        raise RegisterUnavailable
-    points = members.get(name)
-    for point in points if isinstance(points, list) else ():
-        lowered = _lowered(point)
-        if lowered is not None:
-            yield lowered
+    """The items of an answer's list. `null` and an object without members count as empty, as null members are left out."""
+    members = {} if answer is None else _lowered(answer)
+    if members and name not in members:
+        raise _WrongForm(f"no {name}")
+    return _objects(members, name)
+
+
+def _objects(point: Mapping[str, Any], name: str) -> Iterator[dict[str, Any]]:
+    return map(_lowered, _member(point, name, list, []))
+
+
+def _member(point: Mapping[str, Any], name: str, kind: type[T], default: T) -> T:
+    """A member of its type, `default` for none or null."""
+    value = point.get(name)
+    if value is None:
+        return default
+    if not isinstance(value, kind):
+        raise _WrongForm(f"{name} is of another type")
+    return value
+
+
+def _flag(point: Mapping[str, Any], name: str) -> bool:
+    return _member(point, name, bool, False)
 
 
 def _text(point: Mapping[str, Any], name: str) -> str | None:
-    value = point.get(name)
-    return value if isinstance(value, str) else None
+    return _member(point, name, str, "") if point.get(name) is not None else None
 
 
 def _texts(point: Mapping[str, Any], name: str) -> tuple[str, ...]:
-    values = point.get(name)
-    return tuple(value for value in values if isinstance(value, str)) if isinstance(values, list) else ()
+    values: list[Any] = [value for value in _member(point, name, list, []) if value is not None]
+    if not all(isinstance(value, str) for value in values):
+        raise _WrongForm(f"{name} holds something else than text")
+    return tuple(values)
 
 
 def _identifier(point: Mapping[str, Any], name: str) -> str | None:
     """A number or text as text; None for null and for zero, which stands for nobody."""
     value = point.get(name)
-    return str(value) if isinstance(value, int | str) and not isinstance(value, bool) and value else None
+    if isinstance(value, bool) or not isinstance(value, int | str | None):
+        raise _WrongForm(f"{name} is of another type")
+    return str(value) if value else None

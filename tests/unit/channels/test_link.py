@@ -305,6 +305,43 @@ async def test_one_message_that_the_gateway_cannot_read_does_not_hold_up_the_oth
     assert len(engine.intended) == 8
 
 
+async def test_one_message_that_is_always_answered_503_does_not_hold_up_the_others() -> None:
+    sizes = []
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        entries = fromstring(await request.read()).findall("MSGLST/MSG")
+        sizes.append(len(entries))
+        if any(entry.findtext("TEXT") == "poison" for entry in entries):
+            return web.Response(status=503)
+        answers = "".join(
+            f"<MSG><ID>{entry.findtext('ID')}</ID><REF>{entry.findtext('RCV')}</REF><STATUS>OK</STATUS></MSG>"
+            for entry in entries
+        )
+        return web.Response(text=f"<SESSION><LOGON>OK</LOGON><MSGLST>{answers}</MSGLST></SESSION>")
+
+    def texts(poison: int | None) -> list[SmsMessage]:
+        return [sms(f"+474000000{one}", body="poison" if one == poison else "fine") for one in range(4)]
+
+    async with gateway(handler) as port:
+        channel = link(port)
+        first = texts(2)
+        engine = await deliver(channel, *first)
+        assert {type(engine.outcome(message)) for message in first} == {Temporary}
+        again = texts(2)
+        engine = await deliver(channel, *again)
+        assert [type(engine.outcome(message)) for message in again] == [
+            Accepted,
+            Accepted,
+            Temporary,
+            Accepted,
+        ]
+        await deliver(channel, *texts(None))
+        await deliver(channel, *texts(None))
+        await channel.close()
+    # Each alone until nobody is refused any more.
+    assert sizes == [4, *[1] * 8, 4]
+
+
 async def test_no_answer_in_time_is_unknown() -> None:
     release = asyncio.Event()
 

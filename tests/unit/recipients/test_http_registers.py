@@ -216,6 +216,57 @@ async def test_outages(
     assert len(country.asked) == times
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"error": "down for maintenance"},
+        {"contactPointsList": "none"},
+        {"contactPointsList": [5]},
+        {"contactPointsList": [{"nationalIdentityNumber": 1}]},
+        {"contactPointsList": [{"nationalIdentityNumber": "1", "email": ["a@b.no"]}]},
+        {"contactPointsList": [{"nationalIdentityNumber": "1", "email": "a@b.no", "isReserved": "true"}]},
+    ],
+)
+async def test_an_answer_of_another_form_is_an_outage(
+    registers: HttpRegisters, country: Country, answer: Any
+) -> None:
+    """Nobody is taken for unknown, or for not reserved, because a register talks of something else."""
+    country.answers["users/contactpoint/lookup"] = answer
+    with pytest.raises(RegisterUnavailable):
+        await registers.persons(["1"], use_stale=False)
+
+
+async def test_every_register_answers_in_its_form_or_not_at_all(
+    registers: HttpRegisters, country: Country
+) -> None:
+    country.answers["organizations/notificationaddresses/lookup"] = {
+        "contactPointsList": [{"organizationNumber": "9", "emailList": [5]}]
+    }
+    with pytest.raises(RegisterUnavailable):
+        await registers.organizations(["9"])
+    for users in ("none", [5], [{"userId": 1.5}], [{"userId": True}]):
+        country.answers["units/contactpoint/lookup"] = {
+            "contactPointsList": [{"organizationNumber": "9", "partyId": 5, "userContactPoints": users}]
+        }
+        with pytest.raises(RegisterUnavailable):
+            await registers.organization_users(["9"], "thing")
+    country.answers["users/contactpoint/lookupsi"] = {"contactPointsList": {}}
+    with pytest.raises(RegisterUnavailable):
+        await registers.identities(["urn:x"])
+    country.answers["parties/nameslookup"] = {"partyNames": [{"ssn": "1", "name": {}}]}
+    with pytest.raises(RegisterUnavailable):
+        await registers.names(["1"], [])
+
+
+async def test_an_answer_without_members_knows_nobody(registers: HttpRegisters, country: Country) -> None:
+    country.answers["users/contactpoint/lookup"] = {"contactPointsList": None}
+    assert await registers.persons(["1"], use_stale=False) == {}
+    country.answers["organizations/notificationaddresses/lookup"] = {
+        "contactPointsList": [{"organizationNumber": "9", "emailList": None}]
+    }
+    assert await registers.organizations(["9"]) == {"9": OrganizationContact()}
+
+
 async def test_a_register_that_is_down_is_left_alone(
     registers: HttpRegisters, country: Country, clock: ManualClock
 ) -> None:

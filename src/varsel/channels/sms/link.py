@@ -7,7 +7,7 @@ call at once. What an end of the call means:
 |---|---|
 | no connection, or it broke before anything was written | Temporary, provider |
 | timeout (30 s) or broken connection after that | Unknown |
-| 429, 503 (refused before anything was taken) | Temporary, provider, with Retry-After |
+| 429, 503 (refused before anything was taken) | Temporary, provider, with Retry-After; after a 503 the next go each in a call of its own |
 | 500, 502, 504 and other 5xx with an answer that can be read | as that answer says |
 | 500, 502, 504 and other 5xx | Unknown: the gateway behind may have taken it |
 | 400, 413, 422 with several messages | each alone in a call of its own, so one cannot hold up the others |
@@ -122,6 +122,8 @@ class LinkChannel:
         self._session: aiohttp.ClientSession | None = None
         self._retry_at = 0.0
         self._failures = 0
+        self._busy_answers = 0
+        self._careful = False
 
     async def send(self, messages: Sequence[Message], intend: Intend, settle: Settle) -> None:
         """See `Channel.send`."""
@@ -186,8 +188,15 @@ class LinkChannel:
                 settle(message, Temporary(left, "", f"no connection to {self.name}", "provider"))
             return
         granted = await intend_together(intend, settle, messages)
-        if granted:
-            await self._call(granted, ready, settle)
+        if not self._careful:
+            if granted:
+                await self._call(granted, ready, settle)
+            return
+        # One message that is answered 503 whenever it comes would hold up for ever whoever shares its call.
+        before = self._busy_answers
+        await self._one_by_one(granted, ready, settle)
+        if self._busy_answers == before:
+            self._careful = False
 
     async def _call(self, messages: list[SmsMessage], ready: dict[UUID, Submission], settle: Settle) -> None:
         """One request for messages whose intent is written; each of them is settled whatever happens."""
@@ -218,12 +227,15 @@ class LinkChannel:
             if 200 <= status < 300 or (status >= 500 and _can_be_read(answer)):
                 _settle_answers(messages, answer, settle)
                 return
+            if status == 503:
+                self._careful = True
+                self._busy_answers += 1
             shared = self._refused(status, headers)
         for message in messages:
             settle(message, shared)
 
     async def _one_by_one(
-        self, messages: list[SmsMessage], ready: dict[UUID, Submission], settle: Settle
+        self, messages: Sequence[SmsMessage], ready: dict[UUID, Submission], settle: Settle
     ) -> None:
         for position, message in enumerate(messages):
             try:
