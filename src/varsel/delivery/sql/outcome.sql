@@ -47,7 +47,7 @@ with w as (
     delete from handoff h using w where h.attempt_id = w.attempt_id
     returning h.attempt_id, h.notification_id, h.begun_at
 ), held as (
-    delete from ready r using w where r.notification_id = w.notification_id and r.owner = $8
+    delete from ready r using w where r.notification_id = w.notification_id and r.owner is not distinct from $8
     returning w.attempt_id, r.notification_id, clock_timestamp() as begun_at
 ), both_ as (
     select * from ended union all select * from held
@@ -85,7 +85,7 @@ with w as (
 ), held as (
     update ready r set owner = null, lease_until = null, ready_at = w.ready_at, not_before = clock_timestamp() + w.pause,
         tries = case when w.counted then w.number else r.tries end
-    from w where r.notification_id = w.notification_id and r.owner = $10
+    from w where r.notification_id = w.notification_id and r.owner is not distinct from $10
     returning w.attempt_id
 )
 insert into attempt (order_id, id, notification_id, number, provider, begun_at, ended_at, outcome, code, detail)

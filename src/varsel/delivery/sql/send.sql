@@ -29,20 +29,20 @@ where n.order_id = w.order_id and n.id = w.id;
 
 -- name: renew_ready
 -- Go on holding messages $1 of owner $2.
-update ready set lease_until = clock_timestamp() + $3::interval where notification_id = any($1::uuid[]) and owner = $2;
+update ready set lease_until = clock_timestamp() + $3::interval where notification_id = any($1::uuid[]) and owner is not distinct from $2;
 
 -- name: release_ready
 -- Messages that owner $2 gives back untouched; $3 is the next moment each may leave.
 update ready r set owner = null, lease_until = null, ready_at = coalesce(w.ready_at, r.ready_at)
 from unnest($1::uuid[], $3::timestamptz[]) as w (id, ready_at)
-where r.notification_id = w.id and r.owner = $2;
+where r.notification_id = w.id and r.owner is not distinct from $2;
 
 -- name: delay_ready
 -- Messages $1 that owner $2 gives back untouched, because their provider or domain has had its share: until calendar time $3 each,
 -- machine time now + $4.
 update ready r set owner = null, lease_until = null, ready_at = w.ready_at, not_before = clock_timestamp() + w.pause
 from unnest($1::uuid[], $3::timestamptz[], $4::interval[]) as w (id, ready_at, pause)
-where r.notification_id = w.id and r.owner = $2;
+where r.notification_id = w.id and r.owner is not distinct from $2;
 
 -- name: ask_pace
 -- Ask for $2 messages of each scope $1 in this second of the database's clock: how many all workers have asked for, and what is left
@@ -75,14 +75,16 @@ update ready set owner = null, lease_until = null where notification_id = any(ar
 -- name: intend
 -- Write down that messages are about to leave, unless their order was cancelled or somebody else holds them; which ones may go.
 -- The share lock on the order meets the lock of a cancel: one of the two comes first. Orders are named by the parameter and not by a
--- join: PostgreSQL 18.6 crashes where it checks a row again that changed meanwhile, and prunes partitions by the join.
+-- join: PostgreSQL 18.6 crashes where it checks a row again that changed meanwhile, and prunes partitions by the join. Messages are found
+-- by their key: `owner = …` would let the index of leased rows in, which looks small whenever the queue was empty at its last analysis,
+-- and then every statement reads all that the workers hold.
 with w as (
     select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[]) as w (attempt_id, notification_id, order_id, provider)
 ), alive as (
     select o.id from orders o where o.id = any($3::uuid[]) and o.state in ('Processed', 'Attempting') order by o.id for share
 ), taken as (
     delete from ready r using w
-    where r.notification_id = w.notification_id and r.owner = $5 and w.order_id in (select id from alive)
+    where r.notification_id = w.notification_id and r.owner is not distinct from $5 and w.order_id in (select id from alive)
     returning w.attempt_id, r.notification_id, r.order_id, r.creator, r.channel, w.provider, r.tries, r.lane, r.domain, r.daytime,
         r.expires_at
 ), moved as (
