@@ -165,26 +165,6 @@ async def test_a_person_is_found_and_named(database: Database, make_worker: Make
     assert order
 
 
-@pytest.mark.parametrize(
-    "recipient",
-    [
-        Recipient(email="kari@example.org"),
-        Recipient(identity="urn:altinn:person:idporten-email:kari@example.org"),
-    ],
-    ids=["direct", "identity"],
-)
-async def test_somebody_whom_no_register_names_gets_the_text_as_it_is(
-    database: Database, make_worker: MakeWorker, recipient: Recipient
-) -> None:
-    text = EmailText("noreply@varsel.example", "Til $recipientName$", "Nr. $recipientNumber$")
-    await database.execute(
-        "insert into contact_identity (urn, email) values ('urn:altinn:person:idporten-email:kari@example.org', 'kari@example.org')"
-    )
-    _, email, _ = await sent(database, make_worker, "Email", recipient, email=text)
-    [message] = email.handed
-    assert (message.subject, message.body) == (text.subject, text.body)
-
-
 async def test_a_reserved_person_gets_nothing(database: Database, make_worker: MakeWorker) -> None:
     order, email, sms = await sent(database, make_worker, "EmailAndSms", Recipient(person="17913949998"))
     assert await statuses(database, order) == ["Failed_RecipientReserved", "Failed_RecipientReserved"]

@@ -60,7 +60,7 @@ class Forecaster:
         planned = plan(order, content, found, window=self._window, now=now, key=_no_key)
         if not any(one.name for one in found):
             return planned
-        hidden = [replace(one, name=masked_name(one.name)) if one.name else one for one in found]
+        hidden = [replace(one, name=masked_name(one.name)) for one in found]
         shown = plan(order, content, hidden, window=self._window, now=now, key=_no_key)
         for message, real in zip(shown, planned, strict=True):
             message.sms_parts = real.sms_parts

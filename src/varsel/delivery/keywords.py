@@ -1,7 +1,7 @@
 """Placeholders in texts (docs/reference/delivery.md 4; pure).
 
-`$recipientName$` and `$recipientNumber$`, exact and case-sensitive. They stay in the texts of a recipient whom no register
-knows by name. Values are escaped where the body is HTML, and a text may become empty: rules of our own for defects named there.
+`$recipientName$` and `$recipientNumber$`, exact and case-sensitive. A recipient without a name or number gets an
+empty string, and values are escaped where the body is HTML: both are rules of our own for defects named there.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ def has_keywords(text: str | None) -> bool:
     return text is not None and (NAME in text or NUMBER in text)
 
 
-def fill(text: str, name: str | None, number: str) -> str | None:
-    """The text with values in the place of keywords; None when it has none or there is no name, so that the order's own text serves.
+def fill(text: str, name: str, number: str) -> str | None:
+    """The text with values in the place of keywords; None when it has none, so that the order's own text serves.
 
     One pass: a name that holds a placeholder stays as it is.
     """
-    if name is None or not has_keywords(text):
+    if not has_keywords(text):
         return None
     return _KEYWORD.sub(lambda found: name if found.group() == NAME else number, text)
 
 
-def fill_html(text: str, name: str | None, number: str) -> str | None:
+def fill_html(text: str, name: str, number: str) -> str | None:
     """As `fill`, for an HTML body: values are text, never markup."""
-    return fill(text, name and html.escape(name), html.escape(number))
+    return fill(text, html.escape(name), html.escape(number))
 
 
-def fill_subject(text: str, name: str | None, number: str) -> str | None:
+def fill_subject(text: str, name: str, number: str) -> str | None:
     """As `fill`, for a subject, which is one line."""
-    return fill(text, name and _LINE_BREAKS.sub(" ", name), _LINE_BREAKS.sub(" ", number))
+    return fill(text, _LINE_BREAKS.sub(" ", name), _LINE_BREAKS.sub(" ", number))
 
 
 def wants_names(content: OrderContent) -> bool:

@@ -42,8 +42,7 @@ class DueOrder:
 class Addressee:
     """One message to make: an address on a channel, or the reason why there is none (`status` set, address empty).
 
-    `recipient` is the identity as stored (None for a direct address); `name` and `number` fill keywords, which
-    stay as they are without a `name`: that of somebody whom no register knows by name, or of a direct address.
+    `recipient` is the identity as stored (None for a direct address); `name` and `number` fill keywords.
     """
 
     channel: Kind
@@ -51,7 +50,7 @@ class Addressee:
     recipient: str | None = field(default=None, repr=False)
     address: str = field(default="", repr=False)
     status: str | None = None
-    name: str | None = field(default=None, repr=False)
+    name: str = field(default="", repr=False)
     number: str = field(default="", repr=False)
 
 

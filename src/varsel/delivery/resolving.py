@@ -33,7 +33,7 @@ class RegisterResolver:
                 one.recipient,
                 one.address,
                 one.status,
-                names.get(one.recipient) if one.recipient else None,
+                names.get(one.recipient, "") if one.recipient else "",
                 one.recipient or "" if one.recipient_kind == "organization" else "",
             )
             for one in found

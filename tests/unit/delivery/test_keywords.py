@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from varsel.delivery.keywords import fill, fill_html, fill_subject, has_keywords
@@ -41,9 +39,3 @@ def test_html_gets_text_and_never_markup() -> None:
 
 def test_a_subject_stays_one_line() -> None:
     assert fill_subject("Til $recipientName$", "A\r\nBcc: b", "") == "Til A Bcc: b"
-
-
-@pytest.mark.parametrize("replace", [fill, fill_html, fill_subject])
-def test_a_text_to_somebody_without_a_name_stays_as_it_is(replace: Callable[..., str | None]) -> None:
-    assert replace("Hei $recipientName$ $recipientNumber$", None, "313997901") is None
-    assert replace("Hei $recipientName$", "", "313997901") == "Hei "
