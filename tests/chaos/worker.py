@@ -17,14 +17,14 @@ from varsel.delivery.room import Worker
 from varsel.runtime.clock import ShiftedCalendar, SystemMachine
 from varsel.runtime.errors import Unavailable
 from varsel.runtime.settings import Settings
-from varsel.store.database import Database, Listener
+from varsel.store.database import BY_INDEX, Database, Listener
 from varsel.store.secrets import MasterKey
 
 
 async def main(url: str, smtp_port: str, sms_url: str) -> None:
     machine = SystemMachine()
     calendar = ShiftedCalendar(machine)
-    database = await Database.open(url, name="chaos-worker")
+    database = await Database.open(url, name="chaos-worker", planner=BY_INDEX)
     listener = Listener(url)
     # What was sent is counted at the end, after the calendar has gone through a year.
     kept = dict.fromkeys(("keep_feed_days", "keep_text_days", "keep_identity_days"), 1000)

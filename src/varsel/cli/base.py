@@ -13,7 +13,7 @@ from varsel.runtime.errors import OperatorError
 from varsel.runtime.settings import BY_NAME, Settings
 from varsel.sandbox import clock
 from varsel.sandbox.clock import FollowedCalendar
-from varsel.store.database import Database, Listener
+from varsel.store.database import BY_INDEX, Database, Listener
 from varsel.store.secrets import MasterKey
 
 SEALED = "select exists (select from signing_key)"
@@ -59,13 +59,16 @@ class Base:
         self.calendar = calendar
 
     @classmethod
-    async def open(cls, settings: Settings, ground: Ground, *, name: str) -> Base:
-        """Connect and read the calendar. DatabaseUnavailable or OperatorError when something is not as it must be."""
+    async def open(cls, settings: Settings, ground: Ground, *, name: str, queues: bool = False) -> Base:
+        """Connect and read the calendar; `queues` for a process that works on queues. DatabaseUnavailable or OperatorError when
+        something is not as it must be.
+        """
         database = await Database.open(
             ground.url,
             direct_url=ground.direct_url,
             size=settings.database_pool,
             name=f"varsel-{name}",
+            planner=BY_INDEX if queues else {},
         )
         try:
             key = await _master_key(database, Path(ground.master_key))

@@ -26,7 +26,7 @@ async def worker(config: Mapping[str, Any], ready: Ready, go: asyncio.Event, sto
     del go  # a worker begins when it is ready
     ground, settings = Ground.from_config(config)
     configure_logging(settings)
-    base = await Base.open(settings, ground, name=str(config["name"]))
+    base = await Base.open(settings, ground, name=str(config["name"]), queues=True)
     try:
         working = await open_worker(base)
         try:

@@ -135,9 +135,8 @@ class Opened:
                 f"The database lacks migration {pending[0].number:04d} {pending[0].name}; apply it: varsel db migrate"
             )
         key = settings.master_key_file or str(data_directory(settings) / "master.key")
-        base = await Base.open(
-            settings, Ground(settings.database_url, direct, key, sandbox=False), name=self._role
-        )
+        ground = Ground(settings.database_url, direct, key, sandbox=False)
+        base = await Base.open(settings, ground, name=self._role, queues=self._role == "worker")
         self.close.push_async_callback(base.close)
         return base
 

@@ -114,9 +114,14 @@ class Dispatcher:
         self._wake.set()
 
     def reset(self) -> None:
-        """The calendar was moved."""
+        """The calendar was moved back."""
         self._place.reset()
         self.look()
+
+    @property
+    def past(self) -> datetime:
+        """Messages ready before this were taken, but for those that came late."""
+        return self._place.past[0]
 
     @property
     def room(self) -> int:

@@ -142,12 +142,17 @@ class DueOrders:
         self._large = asyncio.Semaphore(1)
 
     def reset(self) -> None:
-        """The calendar was moved."""
+        """The calendar was moved back."""
         self._place.reset()
 
     @property
     def again_after(self) -> float | None:
         return self._place.again_after
+
+    @property
+    def past(self) -> datetime:
+        """Orders due before this were taken, but for those that came late."""
+        return self._place.past[0]
 
     def leased(self) -> list[UUID]:
         """Orders whose leases must be renewed."""

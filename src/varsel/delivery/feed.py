@@ -81,6 +81,11 @@ class Sequencer:
         return BATCH
 
     @property
+    def past(self) -> int:
+        """Entries before this mark were numbered, but for those that were committed late."""
+        return self._place.past
+
+    @property
     def again_after(self) -> float | None:
         """Seconds until entries that were committed late are looked for, None when nothing can have been passed."""
         return self._place.again_after

@@ -70,8 +70,13 @@ class Reaper:
         self._awaited_place: LowWater[tuple[datetime, UUID]] = LowWater(machine, (_EPOCH, UUID(int=0)))
 
     def reset(self) -> None:
-        """The calendar was moved."""
+        """The calendar was moved back."""
         self._awaited_place.reset()
+
+    @property
+    def awaited_past(self) -> datetime:
+        """Waits that were over before this are ended, but for those that came late."""
+        return self._awaited_place.past[0]
 
     @property
     def held_until(self) -> datetime:

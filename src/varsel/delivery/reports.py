@@ -140,7 +140,12 @@ class Matcher:
 
     def look_back(self) -> None:
         """A reference became known that reports wait for: they lie behind the place."""
-        self._place.reset()
+        self._place.look_back()
+
+    @property
+    def past(self) -> UUID:
+        """Reports before this one were applied, but for those whose message is not known yet."""
+        return UUID(int=self._place.past)
 
     async def run(self) -> bool:
         """Apply one batch; whether more may wait right now."""

@@ -59,6 +59,7 @@ class Retention:
         async with self._database.transaction() as connection:
             if not await connection.fetchval(_sql.lead_retention):
                 return False
+            await connection.execute(_sql.plan_facts)
             place = await connection.fetchval(_sql.retention_place, what)
             if place is None:
                 first = await connection.fetchval(_sql.first_end)

@@ -25,6 +25,7 @@ from varsel.delivery.feed import Sequencer
 from varsel.delivery.files import Files
 from varsel.delivery.handoff import Handoffs
 from varsel.delivery.heart import PULSE, Heart
+from varsel.delivery.lookout import Lookout, Places
 from varsel.delivery.lost_answers import LostAnswers
 from varsel.delivery.model import (
     LANE_COMPOSED,
@@ -199,6 +200,8 @@ class Worker:
             ("clock", self._clock_moved),
         ):
             listener.on(topic, callback)
+        self._lookout = Lookout(database, machine)
+        self._looked_at = calendar.now()
         self._found: Any = None
         self._moved = asyncio.Event()
         self._retention = Retention(database, calendar, machine, settings)
@@ -302,10 +305,12 @@ class Worker:
             await asyncio.sleep(PULSE * random.uniform(0.9, 1.05))
 
     async def _look_around(self) -> None:
-        found = await self._database.fetchrow(
-            _sql.look_around, self._calendar.now(), self._silence(), self._reaper.held_until
+        lanes = [(kind, lane, one.past) for (kind, lane), one in self._dispatchers.items()]
+        places = Places(
+            self._due.past, self._sequencer.past, self._matcher.past, self._reaper.awaited_past, lanes
         )
-        assert found is not None
+        self._looked_at = now = self._calendar.now()
+        found = await self._lookout.look(now, self._silence(), self._reaper.held_until, places)
         if found["paused"]:
             self._providers.learn(msgspec.json.decode(found["paused"], type=dict[str, float]))
         for name in ("due", "feed", "report"):
@@ -313,9 +318,9 @@ class Worker:
                 if name == "report":
                     self._matcher.look_back()
                 self._wakes[name].set()
-        for (kind, lane), dispatcher in self._dispatchers.items():
-            if lane in found["email" if kind == "Email" else "sms"]:
-                dispatcher.look()
+        for number in found["lanes"]:
+            kind, lane, _ = lanes[number - 1]
+            self._dispatchers[kind, lane].look()
         self._found = found
         if any(
             found[name]
@@ -444,9 +449,15 @@ class Worker:
 
     def _clock_moved(self) -> None:
         self._moved.set()
-        self._due.reset()
-        self._reaper.reset()
-        for dispatcher in self._dispatchers.values():
-            dispatcher.reset()
+        now = self._calendar.now()
+        if now < self._looked_at:
+            # What is due at last lies behind the places of the queues; after a move forward it lies before them as ever.
+            self._due.reset()
+            self._reaper.reset()
+            self._lookout.reset()
+            for dispatcher in self._dispatchers.values():
+                dispatcher.reset()
+        self._looked_at = now
         for wake in self._wakes.values():
             wake.set()
+        self._look_ready()

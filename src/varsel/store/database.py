@@ -1,7 +1,8 @@
 """The one way to PostgreSQL: a pool without session state, transactions, and wake-ups.
 
 Connections of the pool carry nothing from one use to the next (no SET, no LISTEN, no advisory session locks), so a transaction
-pooler may stand between; what needs a session (LISTEN, migrations) uses the direct URL.
+pooler may stand between; what needs a session (LISTEN, migrations) uses the direct URL. What a worker asks of the planner
+(`BY_INDEX`) comes with the connection, or, through a pooler, with each transaction.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -34,6 +35,11 @@ OLDEST: Final = 18
 #: SQLSTATE classes and codes that mean "the database, not the statement": connection, resources, shutdown, read-only, and a
 #: password or a database that is no longer what it was when we started.
 _UNAVAILABLE = ("08", "53", "57", "25006", "28", "3D000")
+
+#: How statements on queues are planned. A queue is empty at one moment and holds a hundred thousand rows at the next, so no statistics
+#: tell its size, and a plan that reads or sorts all of it looks free whenever the last analysis found it empty. Every such statement
+#: has an index that gives it its rows in its order (docs/decisions/0010-queue-plans.md).
+BY_INDEX: Final = {"enable_seqscan": "off", "enable_bitmapscan": "off"}
 
 Connection: TypeAlias = (
     "asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]"
@@ -139,8 +145,11 @@ class Database:
     All calls raise DatabaseUnavailable when the database is away or out of space, asyncpg errors when a statement is wrong.
     """
 
-    def __init__(self, pool: asyncpg.Pool[asyncpg.Record], url: str, direct_url: str) -> None:
+    def __init__(
+        self, pool: asyncpg.Pool[asyncpg.Record], url: str, direct_url: str, preamble: str = ""
+    ) -> None:
         self.pool = pool
+        self._preamble = preamble
         self.url = url
         self.direct_url = direct_url
         self._topics: set[str] = set()
@@ -155,12 +164,15 @@ class Database:
         size: int = 10,
         name: str = "varsel",
         patience: float = 60,
+        planner: Mapping[str, str] = {},
     ) -> Database:
         """Connect; errors as those of `opening`. `name` is shown in pg_stat_activity.
 
         With `direct_url` a transaction pooler is assumed at `url`. A statement may take `patience` seconds; to connect takes
-        CONNECT_SECONDS at most, so that a server that has gone without a word holds nobody up for longer.
+        CONNECT_SECONDS at most, so that a server that has gone without a word holds nobody up for longer. `planner` holds settings
+        of the planner for every statement.
         """
+        pooled = direct_url is not None and direct_url != url
         with opening(url):
             pool = await asyncpg.create_pool(
                 url,
@@ -171,10 +183,12 @@ class Database:
                 command_timeout=patience,
                 # An idle server process of PostgreSQL holds some 10 MB; a new one costs milliseconds.
                 max_inactive_connection_lifetime=8,
-                statement_cache_size=0 if direct_url and direct_url != url else 256,
-                server_settings={"application_name": name},
+                statement_cache_size=0 if pooled else 256,
+                # Of these a pooler lets the name through and nothing else.
+                server_settings={"application_name": name, **({} if pooled else planner)},
             )
-        return cls(pool, url, direct_url or url)
+        preamble = "; ".join(f"set local {key} = {value}" for key, value in planner.items()) if pooled else ""
+        return cls(pool, url, direct_url or url, preamble)
 
     async def close(self) -> None:
         if self._waker is not None:
@@ -186,16 +200,16 @@ class Database:
         self.pool.terminate()
 
     async def fetch(self, sql: str, *args: Any) -> list[asyncpg.Record]:
-        with unavailable_as_such():
-            return await self.pool.fetch(sql, *args)
+        async with self._one_statement() as connection:
+            return await connection.fetch(sql, *args)
 
     async def fetchrow(self, sql: str, *args: Any) -> asyncpg.Record | None:
-        with unavailable_as_such():
-            return await self.pool.fetchrow(sql, *args)
+        async with self._one_statement() as connection:
+            return await connection.fetchrow(sql, *args)
 
     async def fetchval(self, sql: str, *args: Any) -> Any:
-        with unavailable_as_such():
-            return await self.pool.fetchval(sql, *args)
+        async with self._one_statement() as connection:
+            return await connection.fetchval(sql, *args)
 
     async def fetch_within(self, seconds: float, sql: str, *args: Any) -> list[asyncpg.Record]:
         """`fetch`, and DatabaseUnavailable when it takes longer: for questions whose asker must be answered.
@@ -214,8 +228,8 @@ class Database:
         return asking.result()
 
     async def execute(self, sql: str, *args: Any) -> str:
-        with unavailable_as_such():
-            return await self.pool.execute(sql, *args)
+        async with self._one_statement() as connection:
+            return await connection.execute(sql, *args)
 
     async def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         with unavailable_as_such():
@@ -226,7 +240,13 @@ class Database:
         """One transaction, READ COMMITTED; committed when the block ends, rolled back when it raises."""
         with unavailable_as_such():
             async with self.pool.acquire() as connection, connection.transaction():
+                if self._preamble:
+                    await connection.execute(self._preamble)
                 yield connection
+
+    def _one_statement(self) -> contextlib.AbstractAsyncContextManager[Connection]:
+        """A connection for one statement, which is its own transaction."""
+        return self.transaction() if self._preamble else self.connection()
 
     @contextlib.asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:

@@ -9,11 +9,9 @@ from uuid import UUID
 import pytest
 
 from varsel.delivery.backoff import message_pause, provider_pause
-from varsel.delivery.lowwater import LowWater
 from varsel.delivery.model import Addressee, DueOrder
 from varsel.delivery.plan import PlanError, direct_addressees, plan
 from varsel.delivery.window import Window
-from varsel.runtime.clock import ManualClock
 from varsel.store.content import EmailText, OrderContent, Recipient, SmsText
 
 NOON = datetime(2031, 3, 12, 11, tzinfo=UTC)
@@ -123,34 +121,3 @@ def test_pauses_grow_and_end() -> None:
     assert message_pause(3, -5.0) == timedelta(0)
     assert provider_pause(None) == timedelta(seconds=60)
     assert provider_pause(1e12) == timedelta(hours=6)
-
-
-def test_a_scan_goes_on_behind_what_it_took() -> None:
-    clock = ManualClock(NOON)
-    place: LowWater[int] = LowWater(clock, 0)
-    assert place.begin() == 0
-    place.end(10, more=True)
-    assert place.begin() == 10
-    place.end(None, more=False)
-    assert place.again_after is not None
-    clock.advance(timedelta(seconds=1))
-    assert place.begin() == 0  # from the start once in a while: what came late lies there
-    place.end(4, more=False)
-    assert place.again_after is None
-    assert place.begin() == 10
-    place.end(None, more=False)
-    place.reset()
-    assert place.begin() == 0
-
-
-def test_a_costly_scan_from_the_start_is_rare() -> None:
-    clock = ManualClock(NOON)
-    place: LowWater[int] = LowWater(clock, 0)
-    place.begin()
-    clock.advance(timedelta(seconds=0.05))
-    place.end(10, more=False)
-    clock.advance(timedelta(seconds=0.9))
-    assert place.begin() == 10
-    place.end(None, more=False)
-    clock.advance(timedelta(seconds=0.2))
-    assert place.begin() == 0

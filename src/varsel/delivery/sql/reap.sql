@@ -12,25 +12,30 @@ delete from worker where id = $1;
 update worker set heartbeat_at = clock_timestamp() where id = $1 returning true;
 
 -- name: look_around
--- What waits at $1: the net below the wake-ups. $2 is the silence after which a worker is dead.
-select exists (select from due where owner is null and due_at <= $1) as due,
-    array(select distinct lane from (values (0), (1), (2)) as l (lane) where exists (
-        select from ready r where r.owner is null and r.channel = 'Email' and r.lane = l.lane and r.ready_at <= $1)) as email,
-    array(select distinct lane from (values (0), (1), (2)) as l (lane) where exists (
-        select from ready r where r.owner is null and r.channel = 'Sms' and r.lane = l.lane and r.ready_at <= $1)) as sms,
-    exists (select from feed_pending) as feed,
+-- What waits at $1: the net below the wake-ups. $2 is the silence after which a worker is dead; held handoffs are over at $3. Nothing
+-- is looked for that lies before $4 (due), $5 (feed) and $6 (reports); before $7 (leases and patience, machine clock), $8 (lives),
+-- $9 (waits) and $10 (open handoffs); and in each channel $11 and lane $12 before $13: lanes are answered by their number in that list.
+select clock_timestamp() as at,
+    exists (select from due where owner is null and due_at <= $1 and due_at >= $4) as due,
+    exists (select from feed_pending where mark >= $5) as feed,
     exists (select from parked_report p join provider_reference r on r.provider = p.provider and r.reference = p.reference
-        where p.dead_at is null and p.status is not null) as report,
+        where p.report_id >= $6 and p.dead_at is null and p.status is not null) as report,
     exists (select from worker where heartbeat_at < clock_timestamp() - $2::interval) as dead,
-    exists (select from due where owner is not null and lease_until < clock_timestamp()) as lapsed_due,
-    exists (select from ready where owner is not null and lease_until < clock_timestamp()) as lapsed_ready,
-    exists (select from ready where expires_at <= $1) as expired,
-    exists (select from awaiting where until <= $1) as awaited,
+    exists (select from due where owner is not null and lease_until < clock_timestamp() and lease_until >= $7) as lapsed_due,
+    exists (select from ready where owner is not null and lease_until < clock_timestamp() and lease_until >= $7) as lapsed_ready,
+    exists (select from ready where expires_at <= $1 and expires_at >= $8) as expired,
+    exists (select from awaiting where until <= $1 and until >= $9) as awaited,
     exists (select from handoff where settle_at <= clock_timestamp()) as unsettled,
     exists (select from handoff where unknown_at is not null and settle_at is null and expires_at <= $3) as held,
-    exists (select from handoff h where h.unknown_at is null and not exists (select from worker v where v.id = h.worker)) as orphaned,
-    exists (select from parked_report where dead_at is null and give_up_at <= clock_timestamp()) as given_up,
-    exists (select from handoff where unknown_at is not null and channel = 'Sms') as lost,
+    exists (select from handoff h where h.attempt_id >= $10 and h.unknown_at is null
+        and not exists (select from worker v where v.id = h.worker)) as orphaned,
+    (select attempt_id from handoff where attempt_id >= $10 and unknown_at is null order by attempt_id limit 1) as first_open,
+    exists (select from parked_report where dead_at is null and give_up_at <= clock_timestamp() and give_up_at >= $7) as given_up,
+    exists (select from handoff where unknown_at is not null and settle_at is null and channel = 'Sms')
+        or exists (select from handoff where unknown_at is not null and settle_at is not null and channel = 'Sms') as lost,
+    array(select l.number from unnest($11::text[], $12::smallint[], $13::timestamptz[]) with ordinality as l (channel, lane, place, number)
+        where exists (select from ready r where r.owner is null and r.channel = l.channel and r.lane = l.lane
+            and r.ready_at <= $1 and r.ready_at >= l.place)) as lanes,
     (select json_object_agg(provider, extract(epoch from paused_until - clock_timestamp())) from provider_state
         where paused_until > clock_timestamp()) as paused;
 

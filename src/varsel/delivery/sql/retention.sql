@@ -2,6 +2,10 @@
 -- Whether this transaction is the only one that forgets.
 select pg_try_advisory_xact_lock(6218734501);
 
+-- name: plan_facts
+-- The times of facts are indexed by blocks, which only bitmaps can read (a worker's statements do without them, see BY_INDEX).
+set local enable_bitmapscan = on;
+
 -- name: retention_place
 -- Up to which end of orders something was forgotten already.
 select until from retention where what = $1 for update;

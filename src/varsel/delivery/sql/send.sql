@@ -1,9 +1,10 @@
 -- name: claim_ready
--- Take up to $6 messages of a channel and lane that are ready by $3, from the place ($4, $5) on, for owner $7 and time $8.
+-- Take up to $6 messages of a channel and lane that are ready by $3, from the place ($4, $5) on, for owner $7 and time $8. Those whose
+-- life is over stay, and are not looked for by an index of lives, which would have to be sorted.
 with chosen as (
     select notification_id from ready
     where owner is null and channel = $1 and lane = $2 and ready_at <= $3 and (ready_at, notification_id) > ($4, $5)
-        and (not_before is null or not_before <= clock_timestamp()) and expires_at > $3
+        and (not_before is null or not_before <= clock_timestamp()) and (expires_at > $3) is true
     order by ready_at, notification_id
     limit $6
     for update skip locked

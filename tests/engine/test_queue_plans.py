@@ -1,0 +1,166 @@
+"""Statements on queues take their rows by an index whatever the statistics say, and looks do not walk over what left long ago."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from tests.engine.conftest import NOON
+from varsel.delivery.lookout import Lookout, Places
+from varsel.runtime.clock import ManualClock
+from varsel.store import queries
+from varsel.store.database import BY_INDEX, Database
+from varsel.store.ids import uuid7
+
+_sql = queries.load("varsel.delivery")
+QUEUES = ("due", "ready", "handoff", "awaiting", "parked_report", "feed_pending", "webhook_event")
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+async def worker(database_url: str) -> AsyncIterator[Database]:
+    """The database as a worker opens it."""
+    opened = await Database.open(database_url, name="worker", planner=BY_INDEX)
+    yield opened
+    await opened.close()
+
+
+async def fill(database: Database) -> None:
+    """Some thousand rows in queues that PostgreSQL has analysed as empty."""
+    for table in QUEUES:
+        await database.execute(f"vacuum analyze {table}")
+    await database.execute(
+        "insert into due (order_id, creator, due_at) select uuidv7(), 'ttd', $1::timestamptz from generate_series(1, 3000)",
+        NOON,
+    )
+    await database.execute(
+        "insert into ready (notification_id, order_id, creator, channel, lane, ready_at, expires_at, owner, lease_until) "
+        "select uuidv7(), uuidv7(), 'ttd', 'Sms', 1, $1::timestamptz, $1::timestamptz + interval '2 days', "
+        "case when n % 2 = 0 then uuidv7() end, case when n % 2 = 0 then now() + interval '1 hour' end "
+        "from generate_series(1, 6000) n",
+        NOON,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "index"),
+    [
+        ("claim_due", "due_waiting"),
+        ("claim_ready", "ready_waiting"),
+        ("awaited", "awaiting_until"),
+        ("intend", "ready_pkey"),
+        ("refuse", "ready_pkey"),
+        ("postpone", "handoff_pkey"),
+        ("accept", "handoff_pkey"),
+        ("raise_status", "ready_pkey"),
+        ("planned", "due_pkey"),
+        ("renew_ready", "ready_pkey"),
+        ("release_ready", "ready_pkey"),
+    ],
+)
+async def test_a_queue_that_was_analysed_empty_is_read_by_its_index(
+    worker: Database, name: str, index: str
+) -> None:
+    await fill(worker)
+    sql: str = getattr(_sql, name)
+    nulls = ", ".join("null" for _ in set(re.findall(r"\$\d+", sql)))
+    async with worker.connection() as connection:
+        await connection.execute("set plan_cache_mode = force_generic_plan; prepare planned as " + sql)
+        rows = await connection.fetch(f"explain execute planned ({nulls})")
+    plan = "\n".join(row[0] for row in rows)
+    on_queues = [line for line in plan.splitlines() if re.search(rf" on ({'|'.join(QUEUES)})\b", line)]
+    assert any(index in line for line in on_queues), plan
+    assert not [line for line in on_queues if "Seq Scan" in line or "Bitmap" in line], plan
+    if name.startswith(("claim", "awaited")):
+        assert "Sort" not in plan, plan
+
+
+async def test_through_a_pooler_the_planner_is_told_in_every_transaction(database_url: str) -> None:
+    """A pooler refuses settings of a connection, and the next transaction may run on another."""
+    pooled = await Database.open(
+        database_url, direct_url=f"{database_url}&application_name=direct", planner=BY_INDEX, size=1
+    )
+    try:
+        async with pooled.pool.acquire() as connection:
+            assert await connection.fetchval("show enable_seqscan") == "on"
+        assert await pooled.fetchval("show enable_seqscan") == "off"
+        assert (await pooled.fetchrow("show enable_bitmapscan")) == ("off",)
+        assert await pooled.fetch("show enable_seqscan") == [("off",)]
+        async with pooled.transaction() as connection:
+            assert await connection.fetchval("show enable_bitmapscan") == "off"
+        async with pooled.pool.acquire() as connection:
+            assert await connection.fetchval("show enable_seqscan") == "on"
+    finally:
+        await pooled.close()
+
+
+class Costly:
+    """A database whose every look takes `seconds`, and what it was asked."""
+
+    def __init__(self, database: Database, clock: ManualClock, seconds: float) -> None:
+        self._database, self._clock, self.seconds = database, clock, seconds
+        self.asked: list[tuple[Any, ...]] = []
+
+    async def fetchrow(self, sql: str, *args: Any) -> Any:
+        self.asked.append(args)
+        self._clock.advance(timedelta(seconds=self.seconds))
+        return await self._database.fetchrow(sql, *args)
+
+
+def places(at: datetime) -> Places:
+    return Places(at, 7, UUID(int=7), at, [("Sms", 1, at), ("Email", 0, at)])
+
+
+async def test_a_costly_look_begins_where_everything_was_done(worker: Database) -> None:
+    clock = ManualClock(NOON)
+    costly = Costly(worker, clock, 1.0)
+    lookout = Lookout(costly, clock)  # type: ignore[arg-type]
+
+    async def look() -> Any:
+        return await lookout.look(clock.now(), timedelta(seconds=4), NOON, places(NOON))
+
+    for _ in range(14):
+        await look()
+    from_start, later = costly.asked[0], costly.asked[-1]
+    assert [from_start[number] for number in (3, 6, 7, 8)] == [EPOCH] * 4
+    assert from_start[4] == 0 and from_start[5] == UUID(int=0) and from_start[12] == [EPOCH, EPOCH]
+    assert later[3] == later[8] == NOON and later[4] == 7 and later[5] == UUID(int=7)
+    assert later[12] == [NOON, NOON]
+    assert NOON < later[7] <= clock.now() - timedelta(seconds=10), "lives that were over then are ended"
+    assert later[6] > EPOCH, "and leases that had lapsed are free"
+    # What lies before is found all the same, within a minute of looks that cost so much.
+    await worker.execute(
+        "insert into ready (notification_id, order_id, creator, channel, lane, ready_at, expires_at) "
+        "values ($1, $1, 'ttd', 'Email', 0, $2, $3)",
+        uuid7(),
+        NOON - timedelta(hours=1),
+        NOON + timedelta(days=2),
+    )
+    assert (await look())["lanes"] == []
+    clock.advance(timedelta(seconds=60))
+    assert (await look())["lanes"] == [2]
+
+
+async def test_a_cheap_look_is_always_from_the_start(worker: Database) -> None:
+    clock = ManualClock(NOON)
+    asked = Costly(worker, clock, 0.0)
+    lookout = Lookout(asked, clock)  # type: ignore[arg-type]
+    for _ in range(3):
+        await lookout.look(NOON, timedelta(seconds=4), NOON, places(NOON))
+        clock.advance(timedelta(seconds=1))
+    assert {args[3] for args in asked.asked} == {EPOCH}
+
+
+async def test_after_the_calendar_went_back_a_look_is_from_the_start(worker: Database) -> None:
+    clock = ManualClock(NOON)
+    asked = Costly(worker, clock, 1.0)
+    lookout = Lookout(asked, clock)  # type: ignore[arg-type]
+    await lookout.look(NOON, timedelta(seconds=4), NOON, places(NOON))
+    lookout.reset()
+    await lookout.look(NOON - timedelta(days=30), timedelta(seconds=4), NOON, places(NOON))
+    assert asked.asked[-1][3] == EPOCH
