@@ -52,15 +52,20 @@ def day(moment: datetime, language: str) -> str:
     return f"{here.day}{'.' if language == 'nb' else ''} {MONTHS[language][here.month - 1]} {here.year}"
 
 
+def _time(moment: datetime, shown: str) -> Markup:
+    return Markup('<time datetime="{}">{}</time>').format(wire_time(moment), shown)
+
+
 @pass_context
-def _moment(context: Context, moment: datetime) -> str:
+def _moment(context: Context, moment: datetime) -> Markup:
     language = context["language"]
-    return f"{day(moment, language)}{' kl. ' if language == 'nb' else ', '}{local(moment):%H:%M:%S}"
+    clock = f"{local(moment):%H:%M:%S}"
+    return _time(moment, f"{day(moment, language)}{' kl. ' if language == 'nb' else ', '}{clock}")
 
 
 @pass_context
-def _date(context: Context, moment: datetime) -> str:
-    return day(moment, context["language"])
+def _date(context: Context, moment: datetime) -> Markup:
+    return _time(moment, day(moment, context["language"]))
 
 
 @pass_context
