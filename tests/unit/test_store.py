@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import socket
 from datetime import UTC, datetime
@@ -231,6 +232,43 @@ async def test_a_question_with_a_limit_is_left_behind_when_the_server_hangs(
     with pytest.raises(DatabaseUnavailable):
         await database.fetch_within(0.01, "select 1")
     hung.set()
+
+
+async def test_the_pool_tells_of_an_outage_in_one_sentence(
+    empty_database_url: str, server_dsn: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    name = empty_database_url.rpartition("/")[2].partition("?")[0]
+    tried = asyncio.Event()
+    connect = asyncpg.pool.PoolConnectionHolder.connect
+
+    async def connecting(holder: asyncpg.pool.PoolConnectionHolder) -> None:
+        try:
+            await connect(holder)
+        finally:
+            tried.set()
+
+    operator = await asyncpg.connect(server_dsn)
+    database = await Database.open(empty_database_url)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(asyncpg.pool.PoolConnectionHolder, "connect", connecting)
+        for outage in (1, 2):
+            tried.clear()
+            await operator.execute(f"alter database {name} allow_connections false")
+            await operator.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1", name
+            )
+            await tried.wait()
+            for _ in range(2):  # further tries of the same outage
+                logging.getLogger("asyncpg.pool").warning("again", exc_info=OSError())
+            assert [record.getMessage() for record in caplog.records] == [
+                "the database does not answer; Varsel goes on trying"
+            ] * outage
+            assert all(not record.exc_info for record in caplog.records)
+            assert f'database "{name}" is not currently accepting connections' in caplog.records[-1].reason
+            await operator.execute(f"alter database {name} allow_connections true")
+            assert await database.fetchval("select 1") == 1
+    await database.close()
+    await operator.close()
 
 
 def test_a_full_disk_is_called_one() -> None:
