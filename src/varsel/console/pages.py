@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlencode
-from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
@@ -18,9 +17,8 @@ from starlette.responses import HTMLResponse, Response
 from varsel.console.seeded_scopes import described
 from varsel.console.texts import MONTHS, TEXTS, preferred
 from varsel.runtime.clock import Calendar
-from varsel.runtime.times import wire_time
+from varsel.runtime.times import OSLO, wire_time
 
-OSLO: Final = ZoneInfo("Europe/Oslo")
 LANGUAGE_COOKIE: Final = "varsel-language"
 
 #: Own files only; no inline script or style. The pictures in data: are Designsystemet's icons.
