@@ -78,13 +78,16 @@ openapi: dev ## Write docs/reference/openapi.json from the endpoint table
 transcript: dev ## Call every endpoint with curl and write docs/reference/transcript.md
 	@exec $(PY) -m tests.contract.transcript docs/reference/transcript.md
 
+# The client that needs a newer Python than Varsel has an environment of its own in the suite (tests/identity/test_other_clients.py).
+COMPILE := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" uv pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url \
+    --no-emit-find-links --no-annotate --no-strip-extras
 lock: dev ## Resolve the requirements anew
 	@command -v uv >/dev/null || $(PY) -m pip install --quiet uv
 	@for pair in server:build dev:dev; do \
-	    PATH="$(CURDIR)/$(VENV)/bin:$$PATH" uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-	        --no-emit-index-url --no-emit-find-links --no-annotate --no-strip-extras --extra server --group "$${pair#*:}" pyproject.toml \
+	    $(COMPILE) --python-version 3.11 --extra server --group "$${pair#*:}" pyproject.toml \
 	        -o "requirements/$${pair%:*}.txt" || exit 1; \
 	done
+	@echo pymaskinporten | $(COMPILE) --python-version 3.13 - -o requirements/pymaskinporten.txt
 
 clean: ## Remove the environment and what tools left behind
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache bench/out tests/out

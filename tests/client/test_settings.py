@@ -181,7 +181,7 @@ def test_the_surroundings_are_read_when_none_are_given(key, monkeypatch):
 
 
 def test_the_server_beside_the_client_is_not_disturbed():
-    from varsel.runtime.settings import load
+    from varsel.runtime.settings_sources import load
 
     assert load({"VARSEL_SDK_CLIENT_ID": "x", "VARSEL_PORT": "7"}).port == 7
 

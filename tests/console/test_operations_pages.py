@@ -69,6 +69,13 @@ async def test_a_wrong_service_owner_is_refused_and_what_was_written_stays(
     assert f'value="{fields["number"]}"' in page.text
 
 
+async def test_a_wrong_prefix_is_refused_and_what_was_written_stays(kari: Browser) -> None:
+    wish = {"prefix": "To ord", "holder": TESTKOMMUNE}
+    page = await kari.send(f"{HOME}/prefixes", wish, page=HOME)
+    assert page.status_code == 400 and T["ops_fault_prefix"] in page.text
+    assert 'value="To ord"' in page.text and f'value="{TESTKOMMUNE}" selected' in page.text
+
+
 async def test_members_are_invited_and_go(site: Site, kari: Browser) -> None:
     members = f"{HOME}/members"
     page = await kari.send(members, {"pid": OLA, "name": "Ola Test", "place": TESTKOMMUNE})
@@ -88,8 +95,10 @@ async def test_members_are_invited_and_go(site: Site, kari: Browser) -> None:
     [("17849012321", TESTKOMMUNE, "ops_fault_pid"), (OLA, "999999999", "ops_fault_place")],
 )
 async def test_a_wrong_invitation_is_refused(kari: Browser, pid: str, place: str, fault: str) -> None:
-    page = await kari.send(f"{HOME}/members", {"pid": pid, "name": "", "place": place})
+    page = await kari.send(f"{HOME}/members", {"pid": pid, "name": "Ola Test", "place": place})
     assert page.status_code == 400 and T[fault] in page.text
+    assert 'value="Ola Test"' in page.text and pid not in page.text
+    assert (f'value="{place}" selected' in page.text) == (place == TESTKOMMUNE)
 
 
 async def test_the_last_operator_stays(site: Site, kari: Browser) -> None:
@@ -159,6 +168,8 @@ async def test_a_wrong_delegation_is_refused(kari: Browser, changes: dict[str, s
     sides = {"consumer": TESTKOMMUNE, "supplier": "311618032", "scope": CREATE_SCOPE} | changes
     page = await kari.send(f"{HOME}/delegations", sides)
     assert page.status_code == 400 and T[fault] in page.text
+    kept = set(sides.values()) - {"999999999", "idporten:dcr.read.x", "altinn:instances.read", CREATE_SCOPE}
+    assert kept == set(re.findall(r'value="(\d+)" selected', page.text))
 
 
 @pytest.mark.parametrize("path", ["", "/members", "/members/remove", "/delegations", "/delegations/end"])

@@ -500,10 +500,8 @@ async def test_a_packed_answer_is_unpacked_and_a_bomb_is_not(client, packing):
         assert got.body == b"y" * 300_000
         assert b"Accept-Encoding: identity" in world.requests[0]
     async with Outside(said("200 OK", header, body=pack(bytes(200_000_000), 9))) as world:
-        pieces = []
         with pytest.raises(ResponseTooLarge):
-            await client().stream_to(f"http://127.0.0.1:{world.port}/", pieces.append, max_bytes=1_000_000)
-        assert sum(map(len, pieces)) <= 1_000_000
+            await client().get(f"http://127.0.0.1:{world.port}/", max_bytes=1_000_000)
 
 
 @pytest.mark.parametrize(
@@ -546,13 +544,3 @@ async def test_an_answer_that_does_not_end_is_given_up(client, start):
     async with Outside(slow) as world:
         with pytest.raises(OutboundTimeout):
             await client().get(f"http://127.0.0.1:{world.port}/", timeout=0.1)
-
-
-async def test_a_file_is_streamed_and_an_error_page_is_not(client):
-    pieces: list[bytes] = []
-    async with Outside(said(body=b"z" * 500_000)) as world:
-        got = await client().stream_to(f"http://127.0.0.1:{world.port}/", pieces.append, max_bytes=500_000)
-    assert (got.status, got.body, b"".join(pieces)) == (200, b"", b"z" * 500_000)
-    async with Outside(said("404 Not Found", body=b"<html>")) as world:
-        got = await client().stream_to(f"http://127.0.0.1:{world.port}/", pieces.append, max_bytes=500_000)
-    assert (got.status, len(b"".join(pieces))) == (404, 500_000)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import socket
 from datetime import UTC, datetime
@@ -12,14 +13,13 @@ import pytest
 from varsel.runtime.errors import DatabaseUnavailable, OperatorError, SettingsError
 from varsel.store import database as database_module
 from varsel.store.database import Database, DatabaseRefused, Listener, opening
-from varsel.store.ids import floor_of, milliseconds_of, uuid7
+from varsel.store.ids import floor_of, uuid7
 from varsel.store.migrations import MigrationError, all_migrations, migrate, status
 from varsel.store.partitions import (
     FEED_BLOCK,
     MONTHLY,
     MONTHS_AHEAD,
     ensure_partitions,
-    month_of,
     month_start,
     monthly_name,
     wanted,
@@ -34,12 +34,12 @@ def test_uuid7_rises_and_carries_its_time() -> None:
     assert len(set(ids)) == len(ids)
     assert {identifier.version for identifier in ids} == {7}
     assert {identifier.variant for identifier in ids} == {"specified in RFC 4122"}
-    assert abs(milliseconds_of(ids[0]) - before) < 5_000
+    assert abs((ids[0].int >> 80) - before) < 5_000
 
 
 def test_floor_bounds_its_month() -> None:
     start = datetime(2031, 3, 1, tzinfo=UTC)
-    assert month_of(floor_of(start)) == start
+    assert floor_of(start).int >> 80 == start.timestamp() * 1000
     assert floor_of(datetime(2031, 2, 28, 23, 59, 59, 999_000, tzinfo=UTC)) < floor_of(start)
 
 
@@ -231,6 +231,43 @@ async def test_a_question_with_a_limit_is_left_behind_when_the_server_hangs(
     with pytest.raises(DatabaseUnavailable):
         await database.fetch_within(0.01, "select 1")
     hung.set()
+
+
+async def test_the_pool_tells_of_an_outage_in_one_sentence(
+    empty_database_url: str, server_dsn: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    name = empty_database_url.rpartition("/")[2].partition("?")[0]
+    tried = asyncio.Event()
+    connect = asyncpg.pool.PoolConnectionHolder.connect
+
+    async def connecting(holder: asyncpg.pool.PoolConnectionHolder) -> None:
+        try:
+            await connect(holder)
+        finally:
+            tried.set()
+
+    operator = await asyncpg.connect(server_dsn)
+    database = await Database.open(empty_database_url)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(asyncpg.pool.PoolConnectionHolder, "connect", connecting)
+        for outage in (1, 2):
+            tried.clear()
+            await operator.execute(f"alter database {name} allow_connections false")
+            await operator.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1", name
+            )
+            await tried.wait()
+            for _ in range(2):  # further tries of the same outage
+                logging.getLogger("asyncpg.pool").warning("again", exc_info=OSError())
+            assert [record.getMessage() for record in caplog.records] == [
+                "the database does not answer; Varsel goes on trying"
+            ] * outage
+            assert all(not record.exc_info for record in caplog.records)
+            assert f'database "{name}" is not currently accepting connections' in caplog.records[-1].reason
+            await operator.execute(f"alter database {name} allow_connections true")
+            assert await database.fetchval("select 1") == 1
+    await database.close()
+    await operator.close()
 
 
 def test_a_full_disk_is_called_one() -> None:

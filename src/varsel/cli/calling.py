@@ -220,7 +220,7 @@ def sandbox(data: Path | None) -> Sandbox:
     """The sandbox that runs on this data directory, or on the default one."""
     from varsel.cli.place import data_directory
     from varsel.client.testing import Sandbox, SandboxError
-    from varsel.runtime.settings import load
+    from varsel.runtime.settings_sources import load
 
     directory = data if data is not None else data_directory(load())
     try:

@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
-from zoneinfo import ZoneInfo
 
 from cyclopts import Parameter
 
@@ -16,7 +15,8 @@ from varsel.cli.opened import opened_database
 from varsel.cli.terminal import say, spell
 from varsel.runtime.clock import ShiftedCalendar, SystemMachine
 from varsel.runtime.errors import OperatorError
-from varsel.runtime.settings import load
+from varsel.runtime.settings_sources import load
+from varsel.runtime.times import OSLO
 
 if TYPE_CHECKING:
     from varsel.store.database import Database
@@ -85,7 +85,7 @@ def _agreed(question: str) -> bool:
 
 def _tell(shift: timedelta) -> None:
     now = ShiftedCalendar(SystemMachine(), shift).now()
-    oslo = now.astimezone(ZoneInfo("Europe/Oslo"))
+    oslo = now.astimezone(OSLO)
     ahead = f"{spell(shift.total_seconds())} ahead of this machine" if shift else "as this machine"
     say(f"It is {_written(oslo)} in Oslo ({now:%Y-%m-%dT%H:%M:%SZ}), {ahead}.")
 

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from varsel.cli.opened import opened_database
 from varsel.cli.terminal import say
 from varsel.runtime.errors import OperatorError
-from varsel.runtime.settings import load as load_settings
+from varsel.runtime.settings_sources import load as load_settings
 
 
 def load(

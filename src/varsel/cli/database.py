@@ -12,7 +12,8 @@ from cyclopts import Parameter
 
 from varsel.cli import place
 from varsel.cli.terminal import progress, say
-from varsel.runtime.settings import Settings, load
+from varsel.runtime.settings import Settings
+from varsel.runtime.settings_sources import load
 
 Data = Annotated[Path | None, Parameter(help="Data directory; found by default.")]
 

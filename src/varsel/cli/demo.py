@@ -15,7 +15,8 @@ from cyclopts import Parameter
 from varsel.cli.terminal import progress
 from varsel.cli.up import run, started
 from varsel.runtime.errors import OperatorError
-from varsel.runtime.settings import Settings, load
+from varsel.runtime.settings import Settings
+from varsel.runtime.settings_sources import load
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -11,7 +11,8 @@ from cyclopts import Parameter
 from varsel.cli import place
 from varsel.cli.opened import opened_database
 from varsel.cli.terminal import say
-from varsel.runtime.settings import Settings, load
+from varsel.runtime.settings import Settings
+from varsel.runtime.settings_sources import load
 
 
 def token(

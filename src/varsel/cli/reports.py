@@ -18,7 +18,8 @@ from varsel.cli.opened import opened_database
 from varsel.cli.terminal import complain, say
 from varsel.runtime.clock import SystemMachine
 from varsel.runtime.errors import OperatorError, SettingsError
-from varsel.runtime.settings import Settings, load
+from varsel.runtime.settings import Settings
+from varsel.runtime.settings_sources import load
 
 if TYPE_CHECKING:
     from varsel.delivery.parked import Choice, Parked

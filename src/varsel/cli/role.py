@@ -14,7 +14,8 @@ from varsel.cli.place import data_directory
 from varsel.cli.terminal import progress, say
 from varsel.cli.up import run, started
 from varsel.runtime.errors import SettingsError
-from varsel.runtime.settings import Settings, load
+from varsel.runtime.settings import Settings
+from varsel.runtime.settings_sources import load
 
 if TYPE_CHECKING:
     from varsel.cli.base import Base

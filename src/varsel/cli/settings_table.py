@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from varsel.cli.terminal import say
-from varsel.runtime.settings import SETTINGS, Setting
+from varsel.runtime.setting_kinds import Setting
+from varsel.runtime.settings import SETTINGS
 
 
 def settings() -> None:

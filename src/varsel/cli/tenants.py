@@ -17,7 +17,7 @@ from varsel.cli.opened import opened_database
 from varsel.cli.terminal import say
 from varsel.runtime.clock import SystemMachine
 from varsel.runtime.errors import OperatorError
-from varsel.runtime.settings import load
+from varsel.runtime.settings_sources import load
 
 if TYPE_CHECKING:
     from varsel.store.database import Database

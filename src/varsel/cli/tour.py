@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Final
 from uuid import uuid4
-from zoneinfo import ZoneInfo
 
 import httpx2
 
@@ -17,13 +16,13 @@ from varsel.cli.tour_road import Road, Tell
 from varsel.recipients import contacts
 from varsel.runtime.clock import ShiftedCalendar, SystemMachine
 from varsel.runtime.errors import OperatorError
+from varsel.runtime.times import OSLO
 from varsel.sandbox import clock
 from varsel.store.database import Database
 
 BASE: Final = "/notifications/api/v1"
 EMAIL: Final = "kari.nordmann@example.org"
 NUMBER: Final = "+4799999999"
-OSLO: Final = ZoneInfo("Europe/Oslo")
 REMINDER_DAYS: Final = 7
 #: What the magic of the sandbox does on purpose (docs/reference/magic.md).
 BOUNCING: Final = "ola+bounce@example.org"

@@ -13,7 +13,8 @@ from typing import Annotated, Any, Final
 from cyclopts import Parameter
 
 from varsel.cli.terminal import progress, say
-from varsel.runtime.settings import Settings, load
+from varsel.runtime.settings import Settings
+from varsel.runtime.settings_sources import load
 
 MOST_DESCRIPTORS: Final = 1_048_576
 

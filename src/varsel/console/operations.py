@@ -5,7 +5,7 @@ Whoever is no operator finds nothing here. Every rule is identity's; this is its
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import urlencode
 from uuid import UUID
@@ -21,7 +21,7 @@ from varsel.console.pages import HEADERS
 from varsel.identity import registry
 from varsel.identity.audit import trail
 from varsel.identity.numbers import is_national, is_nine_digits
-from varsel.identity.registry import OPERATOR, Names
+from varsel.identity.registry import CREATE_SCOPE, OPERATOR, Names
 from varsel.runtime.clock import Machine
 from varsel.runtime.errors import OperatorError
 from varsel.store.database import Database
@@ -37,8 +37,10 @@ _DONE: Final = frozenset(
     {"owner", "prefix", "member_added", "member_removed", "delegated", "delegation_ended"}
 )
 _LONGEST_NAME: Final = 255
-#: Fields of the form that registers a service owner.
-_WRITTEN: Final = ("code", "number", "name_nb", "name_en")
+#: What the forms of a page hold before anybody has written anything; a refused form comes back as it was written.
+_OWNERS: Final = dict.fromkeys(("code", "number", "name_nb", "name_en", "prefix", "holder"), "")
+_MEMBERS: Final = dict.fromkeys(("name", "place"), "")
+_DELEGATIONS: Final = {"consumer": "", "supplier": "", "scope": CREATE_SCOPE}
 
 Act = Callable[[Request, Visitor], Awaitable[Response]]
 Sent = Callable[[Request, Visitor, Form], Awaitable[Response]]
@@ -105,7 +107,7 @@ class OperationsPages:
     # Service owners
 
     async def owners(self, request: Request, visitor: Visitor) -> Response:
-        return await self._owners(request, dict.fromkeys(_WRITTEN, ""))
+        return await self._owners(request, _OWNERS)
 
     async def _owners(
         self, request: Request, written: Mapping[str, str], fault: str = "", status: int = 200
@@ -122,7 +124,7 @@ class OperationsPages:
         )
 
     async def register(self, request: Request, visitor: Visitor, form: Form) -> Response:
-        written = {name: form.one(name).strip() for name in _WRITTEN}
+        written = _written(_OWNERS, form)
         if not is_nine_digits(written["number"]):
             return await self._owners(request, written, "ops_fault_number", 400)
         if not 1 <= len(written["name_nb"]) <= _LONGEST_NAME or len(written["name_en"]) > _LONGEST_NAME:
@@ -142,34 +144,40 @@ class OperationsPages:
         return _back(HOME, "owner")
 
     async def hand_out(self, request: Request, visitor: Visitor, form: Form) -> Response:
-        prefix, holder = form.one("prefix").strip(), form.one("holder")
+        written = _written(_OWNERS, form)
         try:
-            await registry.hand_out_prefix(self._database, prefix, holder, actor=visitor.actor)
+            await registry.hand_out_prefix(
+                self._database, written["prefix"], written["holder"], actor=visitor.actor
+            )
         except OperatorError:
             # It is none, or taken, or the organisation is not there.
-            return await self._owners(request, dict.fromkeys(_WRITTEN, ""), "ops_fault_prefix", 400)
+            return await self._owners(request, written, "ops_fault_prefix", 400)
         return _back(HOME, "prefix")
 
     # Members
 
     async def members(self, request: Request, visitor: Visitor) -> Response:
-        return await self._members(request)
+        return await self._members(request, _MEMBERS)
 
-    async def _members(self, request: Request, fault: str = "", status: int = 200) -> Response:
+    async def _members(
+        self, request: Request, written: Mapping[str, str], fault: str = "", status: int = 200
+    ) -> Response:
         found = await registry.members(self._database)
         rows = [row | {"mark": self._mark(row["pid"])} for row in found]
         places = await registry.organisations(self._database)
-        return self._page(request, "members", status, fault=fault, rows=rows, places=places)
+        return self._page(request, "members", status, fault=fault, rows=rows, written=written, places=places)
 
     async def invite(self, request: Request, visitor: Visitor, form: Form) -> Response:
-        pid, name, place = form.one("pid").strip(), form.one("name").strip(), form.one("place")
+        # The page promises that the national number is not shown again: not here either.
+        pid, written = form.one("pid").strip(), _written(_MEMBERS, form)
+        name, place = written["name"], written["place"]
         if not is_national(pid):
-            return await self._members(request, "ops_fault_pid", 400)
+            return await self._members(request, written, "ops_fault_pid", 400)
         if len(name) > _LONGEST_NAME:
-            return await self._members(request, "ops_fault_name", 400)
+            return await self._members(request, written, "ops_fault_name", 400)
         organisation = None if place == OPERATOR else place
         if organisation is not None and not await registry.knows_organisation(self._database, organisation):
-            return await self._members(request, "ops_fault_place", 400)
+            return await self._members(request, written, "ops_fault_place", 400)
         await registry.add_person(self._database, pid, name)
         await registry.add_member(
             self._database,
@@ -196,33 +204,37 @@ class OperationsPages:
                         subject=self._mark(row["pid"]),
                     )
                 except OperatorError:
-                    return await self._members(request, "ops_fault_last", 409)
+                    return await self._members(request, _MEMBERS, "ops_fault_last", 409)
                 return _back(MEMBERS, "member_removed")
         return _back(MEMBERS, "member_removed")
 
     # Delegations
 
     async def delegations(self, request: Request, visitor: Visitor) -> Response:
-        return await self._delegations(request)
+        return await self._delegations(request, _DELEGATIONS)
 
-    async def _delegations(self, request: Request, fault: str = "", status: int = 200) -> Response:
+    async def _delegations(
+        self, request: Request, written: Mapping[str, str], fault: str = "", status: int = 200
+    ) -> Response:
         return self._page(
             request,
             "delegations",
             status,
             fault=fault,
+            written=written,
             rows=await registry.living_delegations(self._database, self._machine),
             places=await registry.organisations(self._database),
             scopes=await registry.delegable_scopes(self._database),
         )
 
     async def delegate(self, request: Request, visitor: Visitor, form: Form) -> Response:
-        consumer, supplier, scope = (form.one(name) for name in ("consumer", "supplier", "scope"))
+        written = _written(_DELEGATIONS, form)
+        consumer, supplier, scope = written["consumer"], written["supplier"], written["scope"]
         known = {row["number"] for row in await registry.organisations(self._database)}
         if not {consumer, supplier} <= known or consumer == supplier:
-            return await self._delegations(request, "ops_fault_sides", 400)
+            return await self._delegations(request, written, "ops_fault_sides", 400)
         if scope not in await registry.delegable_scopes(self._database):
-            return await self._delegations(request, "ops_fault_scope", 400)
+            return await self._delegations(request, written, "ops_fault_scope", 400)
         await registry.delegate(self._database, self._machine, consumer, supplier, scope, actor=visitor.actor)
         return _back(DELEGATIONS, "delegated")
 
@@ -262,6 +274,10 @@ class OperationsPages:
             organisation=organisation or "",
             places=await registry.organisations(self._database),
         )
+
+
+def _written(fields: Iterable[str], form: Form) -> dict[str, str]:
+    return {name: form.one(name).strip() for name in fields}
 
 
 def _back(url: str, what: str) -> Response:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlencode
-from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
@@ -18,9 +17,8 @@ from starlette.responses import HTMLResponse, Response
 from varsel.console.seeded_scopes import described
 from varsel.console.texts import MONTHS, TEXTS, preferred
 from varsel.runtime.clock import Calendar
-from varsel.runtime.times import wire_time
+from varsel.runtime.times import OSLO, wire_time
 
-OSLO: Final = ZoneInfo("Europe/Oslo")
 LANGUAGE_COOKIE: Final = "varsel-language"
 
 #: Own files only; no inline script or style. The pictures in data: are Designsystemet's icons.
@@ -52,15 +50,20 @@ def day(moment: datetime, language: str) -> str:
     return f"{here.day}{'.' if language == 'nb' else ''} {MONTHS[language][here.month - 1]} {here.year}"
 
 
+def _time(moment: datetime, shown: str) -> Markup:
+    return Markup('<time datetime="{}">{}</time>').format(wire_time(moment), shown)
+
+
 @pass_context
-def _moment(context: Context, moment: datetime) -> str:
+def _moment(context: Context, moment: datetime) -> Markup:
     language = context["language"]
-    return f"{day(moment, language)}{' kl. ' if language == 'nb' else ', '}{local(moment):%H:%M:%S}"
+    clock = f"{local(moment):%H:%M:%S}"
+    return _time(moment, f"{day(moment, language)}{' kl. ' if language == 'nb' else ', '}{clock}")
 
 
 @pass_context
-def _date(context: Context, moment: datetime) -> str:
-    return day(moment, context["language"])
+def _date(context: Context, moment: datetime) -> Markup:
+    return _time(moment, day(moment, context["language"]))
 
 
 @pass_context

@@ -21,14 +21,6 @@ _sql = queries.load("varsel.delivery")
 
 #: Family of a report -> channel of the messages it is about.
 CHANNEL: Final = {"link": "Sms", "acs": "Email", "dsn": "Email"}
-#: Reasons for which a report is dead.
-REASONS: Final = (
-    "RETRY_THRESHOLD_EXCEEDED",
-    "NOTIFICATION_EXPIRED",
-    "UNRECOGNIZED_SEND_RESULT",
-    "INVALID_NOTIFICATION_IDENTIFIER",
-    "MALFORMED",
-)
 #: Reports that one call looks at, at most.
 MOST: Final = 100_000
 

@@ -12,7 +12,7 @@ import structlog
 
 from varsel.delivery.reaper import Reaper
 from varsel.runtime.clock import Calendar, Machine
-from varsel.runtime.endpoints import Call, Endpoint, Policy, Reply
+from varsel.runtime.endpoints import Call, Reply, trigger
 from varsel.runtime.errors import BodyProblem
 from varsel.runtime.settings import Settings
 from varsel.store import queries
@@ -30,31 +30,15 @@ _PAUSE: Final = 0.05
 _MANY: Final = 10_000
 
 
-def _trigger(name: str, operation: str, summary: str, description: str) -> Endpoint:
-    return Endpoint(
-        "POST",
-        f"/notifications/api/v1/trigger/{name}",
-        operation,
-        Policy.INTERNAL,
-        summary,
-        consumes=("application/json",),
-        responses={200: None, 500: "text/plain"},
-        problems=(415,),
-        internal=True,
-        description=description,
-        tag="trigger",
-    )
-
-
 ENDPOINTS: Final = (
-    _trigger(
+    trigger(
         "pastdueorders",
         "process_due",
         "Process due orders",
         "Wakes the workers and answers when they have taken up every order that was due; after a minute, or when none of them takes "
         "any, it answers all the same.",
     ),
-    _trigger(
+    trigger(
         "terminateexpirednotifications",
         "end_expired",
         "End expired notifications",

@@ -11,13 +11,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 from varsel.runtime.errors import SettingsError
 from varsel.runtime.settings import Settings
-from varsel.runtime.times import LATEST
+from varsel.runtime.times import LATEST, OSLO
 
-OSLO: Final = ZoneInfo("Europe/Oslo")
 LIFE: Final = timedelta(hours=48)
 
 

@@ -16,17 +16,12 @@ from urllib.parse import parse_qs, urlsplit
 from varsel.identity.cookies import BAD, cookie_values, single
 from varsel.identity.platform.tokens import PlatformCaller, PlatformTokens
 from varsel.identity.tokens import InvalidToken, TokenChecker, Verified
-from varsel.runtime.endpoints import ANONYMOUS, Call, Caller, Policy
+from varsel.runtime.endpoints import ANONYMOUS, SCOPES, Call, Caller, Policy
 from varsel.runtime.errors import BodyProblem, EmptyProblem, Problem
 from varsel.runtime.metrics import counter
 from varsel.runtime.problems import pretty
 from varsel.runtime.settings import Settings
 
-SCOPES: Final = {
-    Policy.CREATE: "altinn:serviceowner/notifications.create",
-    Policy.COMPOSED: "altinn:serviceowner/notifications.composedemail.create",
-    Policy.SUPPORT: "altinn:notifications.support.admin",
-}
 _BY_TOKEN: Final = frozenset({*SCOPES, Policy.PERSON})
 _refused: Final = counter("credentials_refused")
 XSRF_COOKIE: Final = b"AS-XSRF-TOKEN"

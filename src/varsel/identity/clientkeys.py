@@ -9,7 +9,7 @@ import base64
 import binascii
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,12 +18,12 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from joserfc.jwk import RSAKey
 
 from varsel.identity.encoding import b64url_uint, uint
+from varsel.identity.jws import RSA_ALL
 from varsel.runtime.errors import VarselError
 
 MOST: Final = 5
 LIFE: Final = 365 * 86400
 _DAY: Final = 86400
-_ALGORITHMS: Final = ("RS256", "RS384", "RS512")
 _PRIVATE: Final = ("d", "p", "q", "dp", "dq", "qi", "oth", "k")
 _KID: Final = re.compile(r"[A-Za-z0-9._-]{1,255}")
 _BASE64URL: Final = re.compile(r"[A-Za-z0-9_-]{1,2048}")
@@ -96,7 +96,7 @@ def parse_key(entry: object, now: float) -> PublicKey:
         raise KeyRefused("kty", "kty must be RSA.")
     if entry.get("use") != "sig":
         raise KeyRefused("use", "use is required and must be sig.")
-    if entry.get("alg") not in _ALGORITHMS:
+    if entry.get("alg") not in RSA_ALL:
         raise KeyRefused("alg", "alg is required and must be RS256, RS384 or RS512.")
     kid = entry.get("kid")
     if not isinstance(kid, str) or _KID.fullmatch(kid) is None:
@@ -168,8 +168,3 @@ def _expiry(given: object, now: float, is_given: bool) -> int:
     if given > latest + _DAY:
         raise KeyRefused("exp", "A key lives at most one year.")
     return min(given, latest)
-
-
-def set_document(keys: Sequence[PublicKey]) -> list[dict[str, Any]]:
-    """The keys as they are shown: with `exp`."""
-    return [{**key.jwk, "exp": key.expires_at} for key in keys]

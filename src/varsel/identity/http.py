@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from varsel.runtime.clock import Machine
+from varsel.runtime.times import OSLO
 from varsel.runtime.trace import Trace
 
-OSLO: Final = ZoneInfo("Europe/Oslo")
 SMALL_BODY: Final = 64 * 1024
 #: For every page that shows tokens, keys or a login (docs/reference/identity.md 10.5, line 77).
 PAGE_HEADERS: Final[Mapping[str, str]] = {

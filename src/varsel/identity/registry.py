@@ -17,13 +17,14 @@ from varsel.identity.clientkeys import KeyRefused, PublicKey, parse_set, shares_
 from varsel.identity.encoding import uint
 from varsel.identity.numbers import is_nine_digits
 from varsel.runtime.clock import Machine
+from varsel.runtime.endpoints import SCOPES, Policy
 from varsel.runtime.errors import OperatorError, VarselError
 from varsel.store.database import Connection, Database
 from varsel.store.queries import load
 
 sql = load("varsel.identity")
 
-CREATE_SCOPE: Final = "altinn:serviceowner/notifications.create"
+CREATE_SCOPE: Final = SCOPES[Policy.CREATE]
 OPERATOR: Final = "operator"
 _CODE_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
 

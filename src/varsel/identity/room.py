@@ -225,10 +225,6 @@ class IdentityRoom:
             redirect_uri=redirect_uri,
         )
 
-    async def memberships(self, pid: str) -> list[dict[str, Any]]:
-        """What a person may do where: rows with `organisation` (None: the platform), `role`, `name`."""
-        return [dict(row) for row in await self._database.fetch(sql.memberships_of, pid)]
-
     async def close(self) -> None:
         """Finish what is being written, and stop following changes."""
         await end(self._sweeper)

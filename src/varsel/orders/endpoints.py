@@ -16,10 +16,9 @@ from varsel.orders.wire_direct import (
 )
 from varsel.orders.wire_dry_run import DryRun
 from varsel.orders.wire_v1 import ChannelOrder, EmailOrder, OrderReceipt, SmsOrder
-from varsel.runtime.endpoints import Endpoint, Policy
+from varsel.runtime.endpoints import BASE, Endpoint, Policy
 from varsel.store.order_status import OrderWithStatus
 
-BASE: Final = "/notifications/api/v1"
 _JSON: Final = ("application/json",)
 _WRITE: Final[tuple[int | str, ...]] = (400, 401, 403, 413, 415, 429)
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Final, TypeVar
-from uuid import UUID
 
 import msgspec
 
@@ -18,7 +17,7 @@ from varsel.orders.drafts import ChainDraft, Defaults
 from varsel.orders.drafts_direct import InstantDraft, draft_composed, draft_instant_email, draft_instant_sms
 from varsel.orders.drafts_v1 import OrderDraft, draft_order
 from varsel.orders.dry_run import DryRuns, Trial, is_wanted
-from varsel.orders.endpoints import BASE, ENDPOINTS
+from varsel.orders.endpoints import ENDPOINTS
 from varsel.orders.instant import Instants
 from varsel.orders.model import Digest, Entry, Key, NewOrder, Stored
 from varsel.orders.reading import Request, RequestReader, normalised
@@ -41,11 +40,11 @@ from varsel.orders.wire_direct import (
 from varsel.orders.wire_v1 import ChannelOrder, EmailOrder, OrderReceipt, SmsOrder
 from varsel.recipients.registers import Registers
 from varsel.runtime.asgi import with_etag
+from varsel.runtime.calls import creator_of, id_of
 from varsel.runtime.clock import Calendar
-from varsel.runtime.endpoints import Call, Reply
-from varsel.runtime.errors import EmptyProblem, ValidationProblem
+from varsel.runtime.endpoints import BASE, Call, Reply
+from varsel.runtime.errors import EmptyProblem
 from varsel.runtime.problems import pretty
-from varsel.runtime.routing import parse_uuid
 from varsel.store.content import OrderContent, decode
 from varsel.store.database import Database
 from varsel.store.queries import load
@@ -62,21 +61,6 @@ R = TypeVar("R")
 T = TypeVar("T", bound=msgspec.Struct)
 Headers = tuple[tuple[bytes, bytes], ...]
 Check = Callable[[Request[T], datetime, RuleBook], None]
-
-
-def creator_of(call: Call) -> str:
-    """The caller's organisation, or 403 (docs/reference/notifications-api.md 1.6, stage 6)."""
-    creator = call.caller.creator
-    if creator is None or not creator.strip():
-        raise EmptyProblem(403)
-    return creator
-
-
-def _id_of(call: Call) -> UUID:
-    found = parse_uuid(call.params["id"])
-    if found is None:
-        raise ValidationProblem({"id": ["Must be a UUID."]})
-    return found
 
 
 def _warning(*contents: OrderContent) -> Headers:
@@ -171,7 +155,7 @@ class Routes:
         return draft_composed(request.value, mac, creator, now, defaults=self._defaults, digest=self._digest)
 
     async def get_chain(self, call: Call) -> Reply:
-        chain_id = _id_of(call)
+        chain_id = id_of(call)
         receipt = await self._database.fetchval(_sql.chain_receipt, chain_id, creator_of(call))
         if receipt is None:
             raise EmptyProblem(404)
@@ -214,13 +198,13 @@ class Routes:
     # Cancel
 
     async def cancel_order(self, call: Call) -> Reply:
-        order_id = _id_of(call)
+        order_id = id_of(call)
         creator = creator_of(call)
         now = self._calendar.now()
         return Reply(200, pretty(await cancel_order(self._database, order_id, creator, now, self._base_url)))
 
     async def cancel_chain(self, call: Call) -> Reply:
-        chain_id = _id_of(call)
+        chain_id = id_of(call)
         creator = creator_of(call)
         return Reply(200, pretty(await cancel_chain(self._database, chain_id, creator, self._calendar.now())))
 

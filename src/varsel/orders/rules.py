@@ -29,10 +29,11 @@ from varsel.orders.wire import (
     SendingTimePolicy,
     SmsSettings,
 )
+from varsel.orders.wire_direct import InstantEmailSettings
 from varsel.recipients.addresses import blank, email_is_valid, phone_is_valid
+from varsel.recipients.registers import RESOURCE_PREFIX
 from varsel.runtime.times import LATEST
 
-RESOURCE: Final = "urn:altinn:resource:"
 EMAIL_IDENTITY: Final = "urn:altinn:person:idporten-email:"
 #: Prefixes of external identities (3.3).
 IDENTITIES: Final = (
@@ -241,8 +242,12 @@ def _looked_up(found: Findings, path: str, recipient: LookedUp, book: RuleBook) 
     elif channel in NEEDS_SMS:
         found.business(f"{path}.SmsSettings", "This channel needs SMS settings.")
     resource = recipient.resource_id
-    if resource is not None and not (resource.startswith(RESOURCE) and len(resource) > len(RESOURCE)):
-        found.business(f"{path}.ResourceId", f"A resource id begins with {RESOURCE} and names a resource.")
+    if resource is not None and not (
+        resource.startswith(RESOURCE_PREFIX) and len(resource) > len(RESOURCE_PREFIX)
+    ):
+        found.business(
+            f"{path}.ResourceId", f"A resource id begins with {RESOURCE_PREFIX} and names a resource."
+        )
     check_action(found, f"{path}.ResourceAction", resource, recipient.resource_action)
 
 
@@ -256,7 +261,9 @@ def check_action(found: Findings, key: str, resource: str | None, action: str | 
         found.business(key, "An action needs a resource id.")
 
 
-def check_email_settings(found: Findings, key: str, settings: EmailSettings | None) -> None:
+def check_email_settings(
+    found: Findings, key: str, settings: EmailSettings | InstantEmailSettings | None
+) -> None:
     """Subject and body, sender, content type; e-mail has no daytime."""
     if settings is None:
         found.declared(key, "E-mail settings are required.")
@@ -270,7 +277,7 @@ def check_email_settings(found: Findings, key: str, settings: EmailSettings | No
         found.business(f"{key}.SenderEmailAddress", "Not a valid e-mail address.")
     if settings.content_type not in CONTENT_TYPES:
         found.business(f"{key}.ContentType", "Not a content type.")
-    if settings.sending_time_policy != SendingTimePolicy.ANYTIME:
+    if isinstance(settings, EmailSettings) and settings.sending_time_policy != SendingTimePolicy.ANYTIME:
         found.business(f"{key}.SendingTimePolicy", "E-mail is sent at any time.")
 
 

@@ -12,7 +12,6 @@ from varsel.orders.mime_types import ACCEPTED
 from varsel.orders.oddities import find_odd_texts
 from varsel.orders.reading import Request
 from varsel.orders.rules import (
-    CONTENT_TYPES,
     RuleBook,
     check_condition,
     check_email_address,
@@ -31,14 +30,13 @@ from varsel.orders.wire_direct import (
     ComposedSettings,
     InstantEmail,
     InstantEmailRecipient,
-    InstantEmailSettings,
     InstantSms,
     InstantSmsRecipient,
     InstantSmsSettings,
     WrappedInstantSms,
     WrappedRecipient,
 )
-from varsel.recipients.addresses import blank, email_is_valid
+from varsel.recipients.addresses import blank
 
 _SLASHES: Final = frozenset("/\\")
 
@@ -126,7 +124,7 @@ def check_instant_email(request: Request[InstantEmail]) -> None:
         found.declared("InstantEmailDetails", "A recipient is required.")
     else:
         check_email_address(found, "InstantEmailDetails.EmailAddress", recipient.email_address)
-        _instant_email_settings(found, "InstantEmailDetails.EmailSettings", recipient.email_settings)
+        check_email_settings(found, "InstantEmailDetails.EmailSettings", recipient.email_settings)
     _finish(found, request.odd, order)
 
 
@@ -146,21 +144,6 @@ def _instant_number(found: Findings, key: str, recipient: InstantSmsRecipient | 
         found.declared(f"{key}.ShortMessageContent.Body", "A body is required.")
     else:
         check_sms_length(found, f"{key}.ShortMessageContent.Body", settings.body, book)
-
-
-def _instant_email_settings(found: Findings, key: str, settings: InstantEmailSettings | None) -> None:
-    if settings is None:
-        found.declared(key, "E-mail settings are required.")
-        return
-    if blank(settings.subject):
-        found.declared(f"{key}.Subject", "A subject is required.")
-    if blank(settings.body):
-        found.declared(f"{key}.Body", "A body is required.")
-    sender = settings.sender_email_address
-    if sender is not None and not email_is_valid(sender):
-        found.business(f"{key}.SenderEmailAddress", "Not a valid e-mail address.")
-    if settings.content_type not in CONTENT_TYPES:
-        found.business(f"{key}.ContentType", "Not a content type.")
 
 
 def _idempotency_id(found: Findings, value: str | None) -> None:

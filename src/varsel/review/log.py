@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
 from uuid import UUID
 
+from varsel.recipients.registers import RESOURCE_PREFIX
 from varsel.review.query import parameters
 from varsel.review.search import Digest
 from varsel.review.wire import LogEntry
@@ -25,7 +26,6 @@ from varsel.store.states import lifecycle
 _sql = queries.load("varsel.review")
 _NOT_DIGITS = re.compile(r"\D")
 
-RESOURCE_PREFIX: Final = "urn:altinn:resource:"
 
 #: Claim of a person's token -> prefix of the URN under which an order may have named the same person.
 IDENTITIES: Final[Mapping[str, tuple[str, ...]]] = {

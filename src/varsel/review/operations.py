@@ -16,7 +16,7 @@ from varsel.review.daily import DailyFiles, Kind
 from varsel.review.parameters import in_query
 from varsel.review.wire import ConditionAnswer
 from varsel.runtime.clock import Calendar
-from varsel.runtime.endpoints import Call, Endpoint, Policy, Reply
+from varsel.runtime.endpoints import BASE, Call, Endpoint, Policy, Reply, trigger
 from varsel.runtime.errors import BodyProblem
 from varsel.runtime.problems import pretty
 from varsel.store import queries
@@ -25,7 +25,6 @@ from varsel.store.database import Database
 _sql = queries.load("varsel.review")
 log = structlog.get_logger("varsel.review")
 
-BASE: Final = "/notifications/api/v1"
 JSON: Final = ("application/json",)
 _HTML: Final = b"text/html; charset=utf-8"
 _TEXT: Final = b"text/plain; charset=utf-8"
@@ -33,22 +32,6 @@ _FILE: Final = b"application/octet-stream"
 
 #: Feed entries that one call deletes at most (2.22).
 DELETED_AT_ONCE: Final = 10_000
-
-
-def _trigger(name: str, operation: str, summary: str, description: str) -> Endpoint:
-    return Endpoint(
-        "POST",
-        f"{BASE}/trigger/{name}",
-        operation,
-        Policy.INTERNAL,
-        summary,
-        consumes=JSON,
-        responses={200: None, 500: "text/plain"},
-        problems=(415,),
-        internal=True,
-        description=description,
-        tag="trigger",
-    )
 
 
 ENDPOINTS: Final = (
@@ -96,18 +79,18 @@ ENDPOINTS: Final = (
         problems=(401, 500),
         description="Yesterday's e-mails that reached a final result, as Parquet; headers give hash, size and number of rows.",
     ),
-    _trigger("sendemail", "wake_email", "Send e-mail", "Makes the workers look for waiting e-mail at once."),
-    _trigger("sendsms", "wake_sms", "Send daytime SMS", "The same as `sendsmsdaytime`."),
-    _trigger(
+    trigger("sendemail", "wake_email", "Send e-mail", "Makes the workers look for waiting e-mail at once."),
+    trigger("sendsms", "wake_sms", "Send daytime SMS", "The same as `sendsmsdaytime`."),
+    trigger(
         "sendsmsdaytime",
         "wake_sms_daytime",
         "Send daytime SMS",
         "Makes the workers look for waiting SMS at once; the daytime window holds whoever calls.",
     ),
-    _trigger(
+    trigger(
         "sendsmsanytime", "wake_sms_anytime", "Send SMS", "Makes the workers look for waiting SMS at once."
     ),
-    _trigger(
+    trigger(
         "deleteoldstatusfeedrecords",
         "delete_old_feed",
         "Delete old feed entries",

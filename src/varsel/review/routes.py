@@ -23,16 +23,15 @@ from varsel.review.wire import (
     SmsResults,
 )
 from varsel.runtime.asgi import with_etag
+from varsel.runtime.calls import creator_of, id_of
 from varsel.runtime.clock import Calendar
-from varsel.runtime.endpoints import Call, Endpoint, Policy, Reply
+from varsel.runtime.endpoints import BASE, Call, Endpoint, Policy, Reply
 from varsel.runtime.errors import CodedProblem, EmptyProblem, ValidationProblem
 from varsel.runtime.problems import pretty
-from varsel.runtime.routing import parse_uuid
 from varsel.runtime.tasks import end
 from varsel.store.database import Database
 from varsel.store.order_status import OrderWithStatus, order_status
 
-BASE: Final = "/notifications/api/v1"
 _V1: Final = (400, 401, 403, 404)
 
 ENDPOINTS: Final = (
@@ -179,22 +178,6 @@ ENDPOINTS: Final = (
 )
 
 
-def creator_of(call: Call) -> str:
-    """The caller's organisation, or 403 (docs/reference/notifications-api.md 1.6, stage 6)."""
-    creator = call.caller.creator
-    if creator is None or not creator.strip():
-        raise EmptyProblem(403)
-    return creator
-
-
-def order_id(call: Call) -> UUID:
-    """`{id}` of a v1 endpoint: what is no UUID is refused with its key, before anybody's organisation is looked at (1.2)."""
-    found = parse_uuid(call.params["id"])
-    if found is None:
-        raise ValidationProblem({"id": ["Must be a UUID."]})
-    return found
-
-
 def reference(call: Call) -> str:
     given = query.parameters(call.query).get("sendersreference", "")
     if not given.strip():
@@ -241,20 +224,20 @@ class Routes:
         return answer(call, await orders.orders(self._database, wanted, creator, self._base_url))
 
     async def get_order(self, call: Call) -> Reply:
-        wanted = order_id(call)
+        wanted = id_of(call)
         return answer(call, await orders.order(self._database, wanted, creator_of(call), self._base_url))
 
     async def get_order_status(self, call: Call) -> Reply:
-        wanted = order_id(call)
+        wanted = id_of(call)
         found = await order_status(self._database, wanted, creator_of(call), self._base_url)
         return answer(call, None if found is None else pretty(found))
 
     async def get_email_results(self, call: Call) -> Reply:
-        wanted = order_id(call)
+        wanted = id_of(call)
         return answer(call, await results.results(self._database, wanted, creator_of(call), "Email"))
 
     async def get_sms_results(self, call: Call) -> Reply:
-        wanted = order_id(call)
+        wanted = id_of(call)
         return answer(call, await results.results(self._database, wanted, creator_of(call), "Sms"))
 
     # -- v2 --------------------------------------------------------------------------------------------------------

@@ -12,7 +12,6 @@ from uuid import UUID
 
 import msgspec
 
-from varsel.review.routes import BASE, creator_of
 from varsel.review.webhooks_wire import (
     USUAL,
     EventName,
@@ -22,8 +21,9 @@ from varsel.review.webhooks_wire import (
     WebhookTest,
     WebhookWithSecret,
 )
+from varsel.runtime.calls import creator_of
 from varsel.runtime.clock import Calendar
-from varsel.runtime.endpoints import Call, Endpoint, Policy, Reply
+from varsel.runtime.endpoints import BASE, Call, Endpoint, Policy, Reply
 from varsel.runtime.errors import PlainProblem, ValidationProblem
 from varsel.runtime.outbound_rules import ForbiddenAddress, literal_private, target_of
 from varsel.runtime.problems import pretty

@@ -18,7 +18,7 @@ import msgspec
 import structlog
 
 from varsel.runtime import trace as traces
-from varsel.runtime.endpoints import ANONYMOUS, RESPOND, Authorizer, Bound, Call, Policy, Reply
+from varsel.runtime.endpoints import ANONYMOUS, RESPOND, SCOPES, Authorizer, Bound, Call, Policy, Reply
 from varsel.runtime.errors import BodyProblem, EmptyProblem, PlainProblem, Problem, Unavailable
 from varsel.runtime.problems import render
 from varsel.runtime.routing import Route, RouteTable, media_type_allowed
@@ -40,12 +40,8 @@ _TYPE: Final = b"content-type"
 _LENGTH: Final = b"content-length"
 _ZERO: Final = (_LENGTH, b"0")
 
-#: policy -> the scope that a 403 names outside strict imitation (docs/reference/identity.md 6.4).
-_SCOPES: Final[Mapping[Policy, bytes]] = {
-    Policy.CREATE: b"altinn:serviceowner/notifications.create",
-    Policy.COMPOSED: b"altinn:serviceowner/notifications.composedemail.create",
-    Policy.SUPPORT: b"altinn:notifications.support.admin",
-}
+#: What a 403 names outside strict imitation.
+_SCOPES: Final = {policy: scope.encode() for policy, scope in SCOPES.items()}
 
 log = structlog.get_logger("varsel.http")
 

@@ -17,6 +17,8 @@ from varsel.runtime.trace import Trace
 
 #: The ASGI extension by which our server takes a whole response at once: `respond(status, headers, body)` answers whether it did.
 RESPOND: Final = "varsel.respond"
+#: What the paths of the public API begin with.
+BASE: Final = "/notifications/api/v1"
 
 
 class Policy(StrEnum):
@@ -31,6 +33,14 @@ class Policy(StrEnum):
     EMAIL_REPORT = "email-report"  # shared secret of the e-mail provider's events
     INTERNAL = "internal"  # the internal listener, or the sandbox
     OPEN = "open"
+
+
+#: policy -> the scope that its tokens hold (docs/reference/identity.md 6.4).
+SCOPES: Final[Mapping[Policy, str]] = {
+    Policy.CREATE: "altinn:serviceowner/notifications.create",
+    Policy.COMPOSED: "altinn:serviceowner/notifications.composedemail.create",
+    Policy.SUPPORT: "altinn:notifications.support.admin",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,3 +147,20 @@ class Authorizer(Protocol):
     async def authorize(self, policy: Policy, call: Call) -> Caller:
         """The caller, or EmptyProblem 401/403 (metrics key: 401 with its own body). `call.body` is not read yet."""
         ...
+
+
+def trigger(name: str, operation: str, summary: str, description: str) -> Endpoint:
+    """The row of a trigger that operators' schedulers call (docs/reference/notifications-api.md 2.22)."""
+    return Endpoint(
+        "POST",
+        f"{BASE}/trigger/{name}",
+        operation,
+        Policy.INTERNAL,
+        summary,
+        consumes=("application/json",),
+        responses={200: None, 500: "text/plain"},
+        problems=(415,),
+        internal=True,
+        description=description,
+        tag="trigger",
+    )

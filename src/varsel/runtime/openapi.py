@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 
 import varsel
-from varsel.runtime.endpoints import Bound, Endpoint, Policy
+from varsel.runtime.endpoints import SCOPES, Bound, Endpoint, Policy
 from varsel.runtime.openapi_examples import coded_example, complete, plain_example
 from varsel.runtime.problems import CODES, PLAIN
 from varsel.runtime.settings import Settings
@@ -68,9 +68,9 @@ _SCHEMES: Final[Mapping[str, dict[str, Any]]] = {
 
 #: policy -> alternatives, each a set of schemes that are needed together.
 _SECURITY: Final[Mapping[Policy, list[dict[str, list[str]]]]] = {
-    Policy.CREATE: [{"bearer": ["altinn:serviceowner/notifications.create"]}, {"platform": []}],
-    Policy.COMPOSED: [{"bearer": ["altinn:serviceowner/notifications.composedemail.create"]}],
-    Policy.SUPPORT: [{"bearer": ["altinn:notifications.support.admin"]}],
+    Policy.CREATE: [{"bearer": [SCOPES[Policy.CREATE]]}, {"platform": []}],
+    Policy.COMPOSED: [{"bearer": [SCOPES[Policy.COMPOSED]]}],
+    Policy.SUPPORT: [{"bearer": [SCOPES[Policy.SUPPORT]]}],
     Policy.PERSON: [{"bearer": []}],
     Policy.METRICS_KEY: [{"metricsKey": []}],
     Policy.SMS_REPORT: [{"gateway": []}],

@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
-from varsel.runtime.problems import CODES, PLAIN
+from varsel.runtime.problems import CODES, PLAIN, RFC
 
 _SHOWN: Final = ("examples", "enum", "const", "$ref")
-_TYPE: Final = "https://tools.ietf.org/html/rfc9110#"
 _TRACE: Final = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
@@ -33,7 +32,7 @@ def coded_example(code: str) -> dict[str, Any]:
 def plain_example(status: int) -> dict[str, Any]:
     """The body of a plain status problem."""
     section, title = PLAIN[status]
-    return {"type": _TYPE + section, "title": title, "status": status, "traceId": _TRACE}
+    return {"type": RFC + section, "title": title, "status": status, "traceId": _TRACE}
 
 
 def complete(document: Mapping[str, Any]) -> None:

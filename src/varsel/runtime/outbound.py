@@ -91,7 +91,6 @@ class _Ask:
     max_bytes: int
     redirects: int
     write: Callable[[bytes], object]
-    only_success: bool = False
 
 
 class _JudgingResolver(AbstractResolver):
@@ -176,24 +175,6 @@ class GuardedClient:
     ) -> Fetched:
         """POST `body`; give its Content-Type in `headers`. As `get` otherwise. 301, 302 and 303 go on as GET without the body."""
         return await self._whole(url, "POST", body, headers, timeout, max_bytes, token, redirects)
-
-    async def stream_to(
-        self,
-        url: str,
-        write: Callable[[bytes], object],
-        *,
-        headers: Mapping[str, str] | None = None,
-        timeout: float = 60.0,
-        max_bytes: int,
-        token: str | None = None,
-        redirects: int = 0,
-    ) -> Fetched:
-        """GET whose body is given to `write` piece by piece; the returned `Fetched` has none.
-
-        Only a 2xx body is written. On an error after some pieces the caller throws away what it has.
-        """
-        given = self._headers(headers, token)
-        return await self._fetch(url, _Ask("GET", given, None, timeout, max_bytes, redirects, write, True))
 
     async def close(self) -> None:
         """Close every connection."""
@@ -284,9 +265,8 @@ class GuardedClient:
                 location = got.get("location")
                 if follow and response.status in _REDIRECTS and location:
                     return answer, location
-                if response.ok or not ask.only_success:
-                    async for piece in _pieces(response, ask.max_bytes):
-                        ask.write(piece)
+                async for piece in _pieces(response, ask.max_bytes):
+                    ask.write(piece)
                 return answer, None
         except (OutboundError, TimeoutError):
             raise

@@ -10,7 +10,7 @@ import msgspec
 from varsel.runtime.errors import BodyProblem, CodedProblem, PlainProblem, Problem, ValidationProblem
 from varsel.runtime.trace import Trace
 
-_RFC = "https://tools.ietf.org/html/rfc9110#"
+RFC = "https://tools.ietf.org/html/rfc9110#"
 
 #: status -> (section of RFC 9110, title) of plain status problems.
 PLAIN: dict[int, tuple[str, str]] = {
@@ -54,7 +54,7 @@ def pretty(value: Any) -> bytes:
 def titled(status: int, section: str, title: str, trace: Trace) -> bytes:
     """A plain status problem with a title of its own, in one line as the SMS and e-mail services write theirs (2.26.2)."""
     return msgspec.json.encode(
-        {"type": _RFC + section, "title": title, "status": status, "traceId": trace.traceparent}
+        {"type": RFC + section, "title": title, "status": status, "traceId": trace.traceparent}
     )
 
 
@@ -63,7 +63,7 @@ def render(problem: Problem, trace: Trace) -> tuple[int, bytes]:
     match problem:
         case ValidationProblem():
             body: dict[str, Any] = {
-                "type": _RFC + "section-15.5.1",
+                "type": RFC + "section-15.5.1",
                 "title": "One or more validation errors occurred.",
                 "status": 400,
                 "errors": problem.errors,
@@ -84,7 +84,7 @@ def render(problem: Problem, trace: Trace) -> tuple[int, bytes]:
             return entry.status, pretty(body)
         case PlainProblem(status=status):
             section, title = PLAIN[status]
-            body = {"type": _RFC + section, "title": title, "status": status, "traceId": trace.traceparent}
+            body = {"type": RFC + section, "title": title, "status": status, "traceId": trace.traceparent}
             return status, pretty(body)
         case BodyProblem(status=status, body=body_as_given):
             return status, body_as_given

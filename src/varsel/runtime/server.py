@@ -124,6 +124,8 @@ class Cycle(RequestResponseCycle):
             self.tasks.discard(self.task)
 
     async def _give_up(self) -> None:
+        if self.response_complete:
+            return  # a framework has answered with its own 500 before it let the error through
         if self.response_started:
             self.transport.close()  # half an answer: that it ends too soon is all that can still be said
         elif not self.disconnected:

@@ -1,44 +1,15 @@
 """The settings table: every setting of Varsel with its type, default and one sentence.
 
-The table feeds loading, `varsel settings`, the documentation and its test. Values come, later ones winning, from `varsel.toml`
-and `.env` in the working directory (or the file named by VARSEL_SETTINGS_FILE) and the environment. A secret may also be given as
-a file: `VARSEL_X_FILE`. A name that is unknown, or a value that does not parse, refuses to start.
+The table feeds loading (varsel.runtime.settings_sources), `varsel settings`, the documentation and its test.
 """
 
 from __future__ import annotations
 
-import os
-import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from varsel.runtime.errors import SettingsError
-
-PREFIX: Final = "VARSEL_"
-#: Variables that are no settings: where settings are, and the step at which the chaos suite kills (varsel.runtime.steps).
-NO_SETTINGS: Final = frozenset({"VARSEL_SETTINGS_FILE", "VARSEL_FAULT_STEP"})
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One row. `kind`: text, secret, url (http or https), number (not below `least`), port, seconds, flag, list (comma or space
-    separated), choice (of `choices`).
-    """
-
-    name: str
-    kind: str
-    default: Any
-    sentence: str
-    choices: tuple[str, ...] = ()
-    least: int = 0
-
-    @property
-    def variable(self) -> str:
-        return PREFIX + self.name.upper()
-
+from varsel.runtime.setting_kinds import PREFIX, Setting, parse
 
 SETTINGS: Final[tuple[Setting, ...]] = (
     # Where things are
@@ -327,9 +298,6 @@ SETTINGS: Final[tuple[Setting, ...]] = (
 
 BY_NAME: Final[Mapping[str, Setting]] = {setting.name: setting for setting in SETTINGS}
 
-_TRUE = {"1", "true", "yes", "on"}
-_FALSE = {"0", "false", "no", "off", ""}
-
 
 class Settings:
     """Parsed settings as attributes, read-only. `Settings(port=0, …)` in tests; `load()` in programs."""
@@ -432,197 +400,3 @@ class Settings:
     def base_url(self) -> str:
         """Public base of links, without a trailing slash."""
         return self.public_url.rstrip("/") or f"http://127.0.0.1:{self.port}"
-
-
-def parse(setting: Setting, raw: Any) -> Any:
-    """The typed value of one setting; SettingsError with the variable's name, never with a secret's value."""
-
-    def refuse(why: str) -> SettingsError:
-        return SettingsError(f"{setting.variable} {why}. {setting.sentence}")
-
-    match setting.kind:
-        case "text" | "secret":
-            if not isinstance(raw, str):
-                raise refuse("must be text")
-            return raw.strip()
-        case "number":
-            number = _whole(raw)
-            if number is None:
-                raise refuse("must be a whole number")
-            if number < setting.least:
-                raise refuse(f"must be at least {setting.least}" if setting.least else "must not be negative")
-            return number
-        case "port":
-            number = _whole(raw)
-            if number is None or not 0 <= number <= 65535:
-                raise refuse("must be a port from 0 to 65535")
-            return number
-        case "url":
-            if not isinstance(raw, str) or not (not raw.strip() or _is_web_address(raw.strip())):
-                raise refuse("must be an address that begins with http:// or https://")
-            return raw.strip()
-        case "seconds":
-            if isinstance(raw, bool):
-                raise refuse("must be a number of seconds")
-            try:
-                seconds = float(raw)
-            except (TypeError, ValueError):
-                raise refuse("must be a number of seconds") from None
-            if not 0 <= seconds < float("inf"):
-                raise refuse("must be a number of seconds, zero or more")
-            return seconds
-        case "flag":
-            word = str(raw).strip().lower()
-            if word not in _TRUE | _FALSE:
-                raise refuse("must be true or false")
-            return word in _TRUE
-        case "list":
-            if isinstance(raw, list | tuple):
-                return tuple(str(item) for item in raw)
-            return tuple(item for item in str(raw).replace(",", " ").split() if item)
-        case "choice":
-            if raw not in setting.choices:
-                raise refuse(f"must be one of {', '.join(setting.choices)}")
-            return raw
-        case _:  # pragma: no cover - the table's test keeps kinds known
-            raise AssertionError(setting.kind)
-
-
-def _whole(raw: Any) -> int | None:
-    """TOML has booleans and fractions of its own, which `int` would round."""
-    if isinstance(raw, bool | float):
-        return None
-    try:
-        return int(raw)
-    except (TypeError, ValueError):
-        return None
-
-
-def _is_web_address(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-        port = parts.port
-    except ValueError:
-        return False
-    plain = not any(letter.isspace() for letter in text) and not parts.query and not parts.fragment
-    return plain and parts.scheme in ("http", "https") and bool(parts.hostname) and port != 0
-
-
-def _names_file(name: str) -> bool:
-    """Whether `name` is that of a secret followed by _file."""
-    return name.endswith("_file") and name not in BY_NAME and _is_secret(name.removesuffix("_file"))
-
-
-def _is_secret(name: str) -> bool:
-    return name in BY_NAME and BY_NAME[name].kind == "secret"
-
-
-def _from_file(path: Any, shown: str) -> str:
-    """The secret in a file; `shown` is what the owner calls the setting that names it."""
-    try:
-        return Path(str(path)).read_text("utf-8").strip()
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise SettingsError(f"{shown} names a file that cannot be read: {reason}.") from None
-
-
-def _once(found: Mapping[str, Any], name: str, origin: str) -> None:
-    """Which of two values counts must not hang on the order of an environment."""
-    if name in found:
-        variable = BY_NAME[name].variable
-        raise SettingsError(f"{variable} and {variable}_FILE are both set ({origin}); keep one of them.")
-
-
-def _from_environment(environment: Mapping[str, str], origin: str) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for variable, value in environment.items():
-        # VARSEL_SDK_… belongs to the client, which may run beside the server.
-        if not variable.startswith(PREFIX) or variable in NO_SETTINGS or variable.startswith("VARSEL_SDK_"):
-            continue
-        name = variable.removeprefix(PREFIX).lower()
-        if name in BY_NAME:
-            _once(found, name, origin)
-            found[name] = value
-        elif _names_file(name):
-            secret = name.removesuffix("_file")
-            _once(found, secret, origin)
-            found[secret] = _from_file(value, variable)
-        else:
-            raise SettingsError(f"{variable} ({origin}) is not a setting; `varsel settings` lists them.")
-    return found
-
-
-def _read_dotenv(path: Path) -> dict[str, str]:
-    found = {}
-    for number, line in enumerate(_text_of(path).splitlines(), 1):
-        text = line.strip().removeprefix("export ")
-        if not text or text.startswith("#"):
-            continue
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise SettingsError(f"{path.name} line {number} is not NAME=VALUE.")
-        value = value.strip()
-        if len(value) >= 2 and value[0] == value[-1] and value[0] in "'\"":
-            value = value[1:-1]
-        if name.strip().startswith(PREFIX):
-            found[name.strip()] = value
-    return found
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        content = tomllib.loads(_text_of(path))
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{path.name} is not TOML: {error}.") from None
-    found: dict[str, Any] = {}
-    for name, value in content.items():
-        if _names_file(name):
-            secret = name.removesuffix("_file")
-            _once(found, secret, path.name)
-            found[secret] = _from_file(value, f"{name} in {path.name}")
-            continue
-        if name not in BY_NAME:
-            raise SettingsError(f"{name} in {path.name} is not a setting; `varsel settings` lists them.")
-        if isinstance(value, dict):
-            raise SettingsError(f"{name} in {path.name} must be a plain value.")
-        _once(found, name, path.name)
-        found[name] = value
-    return found
-
-
-def _text_of(path: Path) -> str:
-    """A file of settings; SettingsError when it is there and cannot be read."""
-    try:
-        return path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise SettingsError(f"The settings in {path.absolute()} cannot be read: {reason}.") from None
-
-
-def load(
-    environment: Mapping[str, str] | None = None, directory: Path | None = None, **overrides: Any
-) -> Settings:
-    """Settings from files and environment; `overrides` (command-line options) win. Raises SettingsError."""
-    environment = os.environ if environment is None else environment
-    directory = Path() if directory is None else directory
-    found: dict[str, Any] = {}
-    named = environment.get("VARSEL_SETTINGS_FILE")
-    toml = Path(named) if named else directory / "varsel.toml"
-    if named and not _is_file(toml):
-        raise SettingsError("VARSEL_SETTINGS_FILE names a file that does not exist.")
-    if _is_file(toml):
-        found |= _read_toml(toml)
-    dotenv = directory / ".env"
-    if _is_file(dotenv):
-        found |= _from_environment(_read_dotenv(dotenv), ".env")
-    found |= _from_environment(environment, "environment")
-    found |= {name: value for name, value in overrides.items() if value is not None}
-    return Settings(**found)
-
-
-def _is_file(path: Path) -> bool:
-    """False too in a folder that is closed to this account, as that of whoever started it by `su` may be."""
-    try:
-        return path.is_file()
-    except OSError:
-        return False

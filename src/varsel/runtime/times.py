@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Final
+from zoneinfo import ZoneInfo
 
+#: Norwegian time: that of daytime windows, of the gateway's reports, of what Altinn and Maskinporten write, and of pages.
+OSLO: Final = ZoneInfo("Europe/Oslo")
 #: The last moment that can be kept. The driver takes `datetime.max` for PostgreSQL's infinity, and reads it back without a zone.
 LATEST: Final = datetime.max.replace(tzinfo=UTC) - timedelta(microseconds=1)
 

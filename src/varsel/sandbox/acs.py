@@ -24,7 +24,7 @@ import aiohttp
 from aiohttp import web
 
 from varsel.runtime.times import wire_time
-from varsel.sandbox.magic import LATE_SECONDS, SLOW_SECONDS
+from varsel.sandbox.magic import LATE_SECONDS, SLOW_SECONDS, tag_of
 
 Sleep = Callable[[float], Awaitable[None]]
 _LONGEST_PAUSE: Final = 30.0
@@ -92,7 +92,7 @@ _ORDINARY: Final = AcsFate()
 
 def acs_fate(address: str) -> AcsFate:
     """What the simulator does with a mail to this address."""
-    tag = address.rpartition("@")[0].rpartition("+")[2].lower()
+    tag = tag_of(address)
     known = FATES.get(tag)
     if known is not None:
         return known

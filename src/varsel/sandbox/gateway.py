@@ -15,17 +15,16 @@ from datetime import datetime
 from typing import Any
 from xml.etree.ElementTree import ParseError
 from xml.sax.saxutils import escape
-from zoneinfo import ZoneInfo
 
 import aiohttp
 from aiohttp import web
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
+from varsel.runtime.times import OSLO
 from varsel.sandbox.magic import SmsFate, sms_fate
 
 Sleep = Callable[[float], Awaitable[None]]
-_OSLO = ZoneInfo("Europe/Oslo")
 _REMEMBERED = 10_000
 _REPORTED_TOGETHER = 100
 _LONGEST_PAUSE = 30.0
@@ -58,7 +57,7 @@ class SmsGateway:
 
     `on_message` keeps an SMS and is awaited before the call is answered; None only counts, for benchmarks. Reports
     go to `report_url` with Basic auth, several in a list, again and again until they are acknowledged with 200;
-    `report_url` may be set after the start. `now` is the moment written into reports.
+    `now` is the moment written into reports.
     """
 
     def __init__(  # noqa: PLR0917
@@ -208,7 +207,7 @@ class SmsGateway:
 
     async def _post(self, url: str, reports: Sequence[_Report]) -> bool:
         assert self._client is not None
-        time = self._now().astimezone(_OSLO).strftime("%Y.%m.%d %H:%M:%S")
+        time = self._now().astimezone(OSLO).strftime("%Y.%m.%d %H:%M:%S")
         messages = "".join(
             f"<MSG><ID>{number}</ID><REF>{report.reference}</REF><RCV>{escape(report.receiver)}</RCV>"
             f"<STATE>{report.state}</STATE><DELIVERYTIME>{time}</DELIVERYTIME></MSG>"

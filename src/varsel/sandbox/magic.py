@@ -207,9 +207,14 @@ _BY_TAG: Final = {magic.tag: magic.mail for magic in MAGIC if magic.tag and magi
 _BY_DIGITS: Final = {magic.digits: magic.sms for magic in MAGIC if magic.sms is not None}
 
 
+def tag_of(address: str) -> str:
+    """The part of the local part after its last `+`, or the whole local part."""
+    return address.rpartition("@")[0].rpartition("+")[2].lower()
+
+
 def mail_fate(address: str) -> MailFate:
     """What the inbox does with a mail to this address."""
-    tag = address.rpartition("@")[0].rpartition("+")[2].lower()
+    tag = tag_of(address)
     known = _BY_TAG.get(tag)
     if known is not None:
         return known

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,6 +15,7 @@ from uuid import UUID
 import msgspec
 import structlog
 
+from varsel.channels.sms.pswin import NUMBER_MARKS
 from varsel.runtime.errors import DatabaseUnavailable
 from varsel.sandbox.long_fields import with_short_head
 from varsel.store import queries
@@ -30,7 +30,6 @@ Channel = Literal["email", "sms"]
 READ_AT_ONCE: Final = 100
 #: Octets of them, beyond which no further mail is taken.
 _READ_OCTETS: Final = 4_000_000
-_NUMBER_MARKS = re.compile(r"[\s()./-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +73,7 @@ class Reading:
 
 def number(text: str) -> str:
     """A phone number in one form, `+4799999999`, from `004799999999`, `4799999999`, `99 99 99 99` or with spaces."""
-    digits = _NUMBER_MARKS.sub("", text)
+    digits = NUMBER_MARKS.sub("", text)
     if digits.startswith("+"):
         return digits
     if digits.startswith("00"):
@@ -234,7 +233,7 @@ class Messages:
         await self.settle()
         part = part.strip().lower()
         if part and "@" not in part and any(letter.isdigit() for letter in part):
-            spaceless = _NUMBER_MARKS.sub("", part)
+            spaceless = NUMBER_MARKS.sub("", part)
             part = "+" + spaceless[2:] if spaceless.startswith("00") else spaceless
         escaped = part.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
         rows = await self._database.fetch(

@@ -195,10 +195,6 @@ class SandboxRoom:
             file_host_port=self._files.port,
         )
 
-    def report_to(self, url: str) -> None:
-        """Send delivery reports to this address from now on."""
-        self._gateway.report_url = url
-
     async def close(self) -> None:
         """Close the ports; what was taken is kept."""
         await self._close.aclose()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import socket
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
@@ -139,6 +140,34 @@ def _reason(error: BaseException) -> str:
     return str(error).rstrip(".")
 
 
+class _Outages(logging.Filter):
+    """The driver's pool tells of each try to connect again, with a traceback; of an outage that is one sentence."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told = False
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if error is None:
+            return True
+        if self._told:
+            return False
+        self._told = True
+        record.msg, record.args = "the database does not answer; Varsel goes on trying", ()
+        record.exc_info = None
+        record.__dict__ |= {"action": "store.away", "reason": _reason(error)}
+        return True
+
+    async def reached(self, _: Connection) -> None:
+        """A connection has been made."""
+        self._told = False
+
+
+_outages: Final = _Outages()
+logging.getLogger("asyncpg.pool").addFilter(_outages)
+
+
 class Database:
     """A pool of connections to one database.
 
@@ -180,6 +209,7 @@ class Database:
                 min_size=1,
                 max_size=size,
                 reset=_keep,
+                init=_outages.reached,
                 command_timeout=patience,
                 # An idle server process of PostgreSQL holds some 10 MB; a new one costs milliseconds.
                 max_inactive_connection_lifetime=8,

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any, Final
-from uuid import UUID
 
 from varsel.store.database import Connection
-from varsel.store.ids import floor_of, milliseconds_of
+from varsel.store.ids import floor_of
 
 #: Partitioned by the UUIDv7 in their first key column.
 MONTHLY: Final = (
@@ -40,11 +39,6 @@ def month_start(moment: datetime, offset: int = 0) -> datetime:
 
 def monthly_name(table: str, start: datetime) -> str:
     return f"{table}_{start:%Y_%m}"
-
-
-def month_of(identifier: UUID) -> datetime:
-    """The month whose partition holds this id."""
-    return month_start(datetime.fromtimestamp(milliseconds_of(identifier) / 1000, UTC))
 
 
 def wanted(now: datetime, feed_last: int) -> list[tuple[str, tuple[str, str]]]:

@@ -107,23 +107,3 @@ ORDER_LIFECYCLE: Final[dict[str, str]] = {
     "SendConditionNotMet": "Order_SendConditionNotMet",
     "Cancelled": "Order_Cancelled",
 }
-
-#: Legal transitions of an order; everything else is refused (docs/reference/delivery.md 2.1).
-ORDER_TRANSITIONS: Final[frozenset[tuple[str, str]]] = frozenset(
-    {
-        ("Registered", "Processing"),
-        ("Registered", "Processed"),
-        ("Registered", "Completed"),
-        ("Registered", "Cancelled"),
-        ("Processing", "Registered"),
-        ("Processing", "Processed"),
-        ("Processing", "Completed"),
-        ("Processing", "SendConditionNotMet"),
-        ("Processing", "Cancelled"),
-        ("Processed", "Completed"),
-        ("Processed", "Cancelled"),
-        ("Attempting", "Processed"),
-        ("Attempting", "Completed"),
-        ("Attempting", "Void"),
-    }
-)

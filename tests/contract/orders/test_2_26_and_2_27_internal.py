@@ -27,7 +27,6 @@ GOOD: dict[str, dict[str, Any]] = {
 DONE = {SMS: 200, EMAIL: 202}
 NAME = "request"
 TEXTS = {SMS: ("sender", "recipient", "message"), EMAIL: ("sender", "recipient", "subject", "body")}
-LAST = {SMS: "timeToLive", EMAIL: "contentType"}
 
 ROWS: list[tuple[str, str, Any, set[str]]] = [
     *((path, "no body", b"", {"", NAME}) for path in GOOD),

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from varsel.delivery.window import OSLO, Window, add_wall_hours, expiry, is_daytime
+from varsel.delivery.window import Window, add_wall_hours, expiry, is_daytime
 from varsel.runtime.errors import SettingsError
+from varsel.runtime.times import OSLO
 
 
 def oslo(text: str) -> datetime:

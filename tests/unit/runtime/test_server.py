@@ -516,3 +516,20 @@ async def test_half_an_answer_ends_with_the_connection(fails):
     async with serving(app) as served:
         answer = await served.say(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n", end=False)
         assert answer.endswith(b"\r\n\r\nhalf")
+
+
+async def test_an_error_after_the_whole_answer_leaves_the_connection_usable():
+    """Starlette answers 500 and lets the error through."""
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 500, "headers": [(b"content-length", b"4")]})
+        await send({"type": "http.response.body", "body": b"oops"})
+        raise RuntimeError("broken")
+
+    async with serving(app) as served:
+        reader, writer = await served.open()
+        for _ in range(2):
+            writer.write(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+            assert await read_answer(reader) == (500, b"oops")
+        writer.close()
+        await writer.wait_closed()

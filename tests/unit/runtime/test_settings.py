@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from varsel.runtime.errors import SettingsError
-from varsel.runtime.settings import SETTINGS, load
+from varsel.runtime.settings import SETTINGS
+from varsel.runtime.settings_sources import load
 
 
 def refusal(environment: dict[str, str], directory: Path, **overrides: object) -> str:

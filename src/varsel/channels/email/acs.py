@@ -18,7 +18,6 @@ The point of no return is the writing of the request, so the intent is committed
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -37,9 +36,9 @@ from varsel.channels.email.acs_rest import (
     submission,
 )
 from varsel.channels.email.addresses import Address, AddressError, read_address, read_sender
+from varsel.channels.email.lanes import Lanes, emails
 from varsel.channels.intents import IntentGroup
 from varsel.channels.model import (
-    MOST_OPEN_HANDOFFS,
     EmailMessage,
     Intend,
     Message,
@@ -90,18 +89,14 @@ class AcsChannel:
         seconds: float = 30.0,
         connect_seconds: float = 10.0,
     ) -> None:
-        if not 1 <= slots <= MOST_OPEN_HANDOFFS:
-            raise ValueError(f"slots must be from 1 to {MOST_OPEN_HANDOFFS}")
         self.name = endpoint.name
         self.slots = slots
+        self._lanes = Lanes(slots)
         self._endpoint = endpoint
         self._base = URL(endpoint.url)
         self._host = self._base.host_port_subcomponent or ""
         self._wall = wall
         self._timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=connect_seconds)
-        self._bulk_lanes = max(1, slots - max(1, slots // 10))
-        self._bulk = asyncio.Semaphore(self._bulk_lanes)
-        self._all = asyncio.Semaphore(slots)
         self._session: aiohttp.ClientSession | None = None
         self._failures = 0
         self._retry_at = 0.0
@@ -109,30 +104,14 @@ class AcsChannel:
 
     async def send(self, messages: Sequence[Message], intend: Intend, settle: Settle) -> None:
         """See `Channel.send`."""
-        waiting: deque[EmailMessage] = deque()
-        for message in messages:
-            if not isinstance(message, EmailMessage):
-                raise TypeError("an e-mail channel takes e-mail")
-            waiting.append(message)
+        waiting = emails(messages)
         intents: IntentGroup[EmailMessage] = IntentGroup(intend, settle)
 
         async def lane() -> None:
-            async with self._all:
-                while waiting:
-                    await self._deliver(waiting.popleft(), intents, settle)
+            while waiting:
+                await self._deliver(waiting.popleft(), intents, settle)
 
-        async def bulk_lane() -> None:
-            async with self._bulk:
-                await lane()
-
-        if len(waiting) == 1:
-            await lane()
-            return
-        lanes = min(len(waiting), self._bulk_lanes)
-        ends = await asyncio.gather(*(bulk_lane() for _ in range(lanes)), return_exceptions=True)
-        for end in ends:
-            if isinstance(end, BaseException):
-                raise end
+        await self._lanes.run(len(waiting), lane)
 
     async def stand(self, reference: str) -> Standing:
         """See `Polled.stand`."""

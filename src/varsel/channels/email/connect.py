@@ -6,7 +6,7 @@ import asyncio
 import platform
 import ssl
 from dataclasses import dataclass, field
-from typing import Literal, cast
+from typing import Final, Literal, cast
 
 import aiosmtplib
 
@@ -16,7 +16,8 @@ from varsel.channels.model import Temporary
 
 Tls = Literal["offered", "starttls", "implicit"]
 
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+#: Hosts to which a password may go without encryption.
+LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ class Connector:
         if not self._endpoint.user:
             return
         secure = client.get_transport_info("sslcontext") is not None
-        if not secure and self._endpoint.host not in _LOOPBACK:
+        if not secure and self._endpoint.host not in LOOPBACK:
             said = "the server offers no TLS, and the password is not sent in clear"
             raise NoConnection(Temporary(None, "", said, "provider"))
         await client.login(self._endpoint.user, self._endpoint.password)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from email.parser import BytesHeaderParser
 from typing import Final, Literal, Self
 
+from varsel.channels.email.connect import LOOPBACK
 from varsel.channels.urls import ProviderUrl, ProviderUrlError, read_provider_url
 
 Tls = Literal["implicit", "starttls", "none"]
@@ -24,7 +25,6 @@ _SCHEMES: Final[dict[str, tuple[Tls, int]]] = {
     "imap+starttls": ("starttls", 143),
     "imap": ("none", 143),
 }
-_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _SECONDS: Final = 30.0
 _OCTETS: Final = 1 << 18  # of one mail: a report stands before the mail that it returns
 _ADDRESSED: Final = ("Delivered-To", "X-Original-To", "Envelope-To", "X-Envelope-To", "To", "Cc")
@@ -59,7 +59,7 @@ class MailboxEndpoint:
         tls, port = _SCHEMES[url.scheme]
         if not url.user:
             raise ProviderUrlError(f"The mailbox at {url.shown_host} needs a user and a password.")
-        if tls == "none" and url.host not in _LOOPBACK:
+        if tls == "none" and url.host not in LOOPBACK:
             raise ProviderUrlError(
                 f"The mailbox at {url.shown_host} needs imaps:// or imap+starttls://: the password is not sent in clear."
             )

@@ -31,12 +31,12 @@ from varsel.channels.email.addresses import Address, AddressError, Sender, read_
 from varsel.channels.email.blame import Blame
 from varsel.channels.email.bounces import ReturnAddress, bounce_address, without_addresses
 from varsel.channels.email.connect import Connector, NoConnection, SmtpEndpoint
+from varsel.channels.email.lanes import Lanes, emails
 from varsel.channels.email.mime import compose, date_header, message_id
 from varsel.channels.email.replies import Reply, Stage, judge
 from varsel.channels.email.session import ConnectionEnded, Session
 from varsel.channels.intents import IntentGroup
 from varsel.channels.model import (
-    MOST_OPEN_HANDOFFS,
     Accepted,
     EmailMessage,
     Intend,
@@ -116,10 +116,9 @@ class SmtpChannel:
         timeouts: Timeouts | None = None,
         messages_per_connection: int = 1000,
     ) -> None:
-        if not 1 <= slots <= MOST_OPEN_HANDOFFS:
-            raise ValueError(f"slots must be from 1 to {MOST_OPEN_HANDOFFS}")
         self.name = endpoint.name
         self.slots = slots
+        self._lanes = Lanes(slots)
         self._now = now
         self._domain = domain
         self._returning = returning
@@ -128,9 +127,6 @@ class SmtpChannel:
         self._timeouts = timeouts or Timeouts()
         self._connector = Connector(endpoint, hello, self._timeouts.connect)
         self._most = messages_per_connection
-        self._bulk_lanes = max(1, slots - max(1, slots // 10))
-        self._bulk = asyncio.Semaphore(self._bulk_lanes)
-        self._all = asyncio.Semaphore(slots)
         self._idle: list[Session] = []
         self._sweeper: asyncio.TimerHandle | None = None
         self._failures = 0
@@ -141,22 +137,11 @@ class SmtpChannel:
 
     async def send(self, messages: Sequence[Message], intend: Intend, settle: Settle) -> None:
         """See `Channel.send`."""
-        waiting: deque[EmailMessage] = deque()
-        for message in messages:
-            if not isinstance(message, EmailMessage):
-                raise TypeError("an e-mail channel takes e-mail")
-            waiting.append(message)
+        waiting = emails(messages)
         if not waiting:
             return
-        lanes = min(len(waiting), self._bulk_lanes)
-        run = _Run(waiting, IntentGroup(intend, settle), settle, lanes)
-        if len(waiting) == 1:
-            await self._lane(run)
-            return
-        ends = await asyncio.gather(*(self._bulk_lane(run) for _ in range(lanes)), return_exceptions=True)
-        for end in ends:
-            if isinstance(end, BaseException):
-                raise end
+        run = _Run(waiting, IntentGroup(intend, settle), settle, self._lanes.needed(len(waiting)))
+        await self._lanes.run(len(waiting), lambda: self._lane(run))
 
     async def close(self) -> None:
         """See `Channel.close`."""
@@ -166,25 +151,20 @@ class SmtpChannel:
         while self._idle:
             self._idle.pop().leave()
 
-    async def _bulk_lane(self, run: _Run) -> None:
-        async with self._bulk:
-            await self._lane(run)
-
     async def _lane(self, run: _Run) -> None:
         """One connection at a time, until nothing waits or no connection can be had."""
-        async with self._all:
-            try:
-                while run.waiting:
-                    try:
-                        session = await self._connected()
-                    except NoConnection as failure:
-                        if run.lanes == 1:  # the last lane: nobody else will take what is left
-                            while run.waiting:
-                                run.settle(run.waiting.popleft(), failure.outcome)
-                        return
-                    await self._converse(session, run)
-            finally:
-                run.lanes -= 1
+        try:
+            while run.waiting:
+                try:
+                    session = await self._connected()
+                except NoConnection as failure:
+                    if run.lanes == 1:  # the last lane: nobody else will take what is left
+                        while run.waiting:
+                            run.settle(run.waiting.popleft(), failure.outcome)
+                    return
+                await self._converse(session, run)
+        finally:
+            run.lanes -= 1
 
     # -- one connection ------------------------------------------------------------------------------------------
 

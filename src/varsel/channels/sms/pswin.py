@@ -24,7 +24,7 @@ _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"}
 _LINE_ENDS = re.compile(r"\r\n?|\f")  # form feed is GSM but no XML character
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f\ufffe\uffff\ud800-\udfff]")
 _LONGEST_SENDER = 1000  # what is looked at of a sender
-_NUMBER_MARKS = re.compile(r"[\s()./-]+")
+NUMBER_MARKS = re.compile(r"[\s()./-]+")
 _SENDER_LETTERS = frozenset(
     character for character in GSM_BASIC if character.isalnum() or character in " .,-_+&/!?'*:()#@"
 )
@@ -86,7 +86,7 @@ def clean_text(text: str, enough: int | None = None) -> str:
 
 def receiver_number(text: str) -> str:
     """A full number without prefix from `+47…`, `0047…` or a national mobile number (docs/reference/delivery.md 3.3)."""
-    number = _NUMBER_MARKS.sub("", text)
+    number = NUMBER_MARKS.sub("", text)
     if number.startswith("+"):
         number = number[1:]
     elif number.startswith("00"):
@@ -104,7 +104,7 @@ def sender_name(text: str) -> str:
     A longer name is cut, as phones would not show the rest; a number is never cut, that would be another's number.
     """
     text = text.strip()[:_LONGEST_SENDER]
-    number = _NUMBER_MARKS.sub("", text)
+    number = NUMBER_MARKS.sub("", text)
     for prefix in ("+", "00"):
         if number.startswith(prefix) and number[len(prefix) :].isdigit():
             number = number[len(prefix) :]

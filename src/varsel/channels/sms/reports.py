@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, Final
 from xml.etree.ElementTree import ParseError
-from zoneinfo import ZoneInfo
 
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
+from varsel.runtime.times import OSLO
+
 MOST_OCTETS: Final = 1 << 20
 """Largest body that is read; a list of several thousand reports is smaller."""
 
-_GATEWAY_TIME = ZoneInfo("Europe/Oslo")
 
 #: word of the gateway -> stored result; every other word is Failed (docs/reference/delivery.md 8.2).
 RESULTS: Final[dict[str, str]] = {
@@ -158,7 +158,7 @@ def _moment(text: str | None) -> datetime | None:
         return None
     for form in ("%Y.%m.%d %H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y.%m.%d %H:%M"):
         try:
-            return datetime.strptime(text, form).replace(tzinfo=_GATEWAY_TIME)
+            return datetime.strptime(text, form).replace(tzinfo=OSLO)
         except ValueError:
             continue
     return None

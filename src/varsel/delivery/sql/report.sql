@@ -20,15 +20,6 @@ order by p.report_id
 limit $2
 for update of p skip locked;
 
--- name: early_reports
--- Waiting reports about references that just became known.
-select p.report_id, p.provider, p.reference, p.status, r.order_id, r.notification_id
-from unnest($1::text[], $2::text[]) as w (provider, reference)
-    join parked_report p on p.provider = w.provider and p.reference = w.reference
-    join provider_reference r on r.provider = w.provider and r.reference = w.reference
-where p.dead_at is null and p.status is not null
-for update of p skip locked;
-
 -- name: drop_parked
 -- Reports that were applied.
 delete from parked_report where report_id = any($1::uuid[]);

@@ -16,7 +16,8 @@ _OLD_LEVELS: Final = {"Level3": LEVELS[1], "Level4": LEVELS[2]}
 _CHALLENGE: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 _VERIFIER: Final = re.compile(r"[A-Za-z0-9._~-]{43,128}")
 _OPAQUE: Final = re.compile(r"[\x20-\x7e]{1,512}")
-_LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+#: Hosts of addresses that a program on the person's own machine listens at (RFC 8252, 7.3).
+LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 ALWAYS: Final = frozenset({"openid", "profile"})
 LOCALES: Final = ("nb", "nn", "en", "se")
 MODES: Final = ("query", "form_post", "fragment")
@@ -86,7 +87,7 @@ def redirect_allowed(client: PersonClient, uri: str) -> bool:
         return False
     try:
         asked = urlsplit(uri)
-        if asked.hostname not in _LOOPBACK or asked.fragment or "@" in asked.netloc or asked.port is None:
+        if asked.hostname not in LOOPBACK or asked.fragment or "@" in asked.netloc or asked.port is None:
             return False
         for registered in map(urlsplit, client.redirect_uris):
             same = (registered.scheme, registered.hostname, registered.path, registered.query)

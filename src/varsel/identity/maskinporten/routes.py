@@ -11,6 +11,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from varsel.identity import http
+from varsel.identity.jws import RSA_ALL
 from varsel.identity.keys import KeyRing
 from varsel.identity.maskinporten import errors as rules
 from varsel.identity.maskinporten.errors import BY_PAGE, Refusal
@@ -32,7 +33,7 @@ class MaskinportenRoutes:
                 "jwks_uri": base + "jwk",
                 "grant_types_supported": [GRANT_TYPE],
                 "token_endpoint_auth_methods_supported": ["private_key_jwt"],
-                "token_endpoint_auth_signing_alg_values_supported": ["RS256", "RS384", "RS512"],
+                "token_endpoint_auth_signing_alg_values_supported": sorted(RSA_ALL),
                 "authorization_details_types_supported": ["urn:altinn:systemuser"],
             }
         )

@@ -11,10 +11,11 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from varsel.identity.http import OSLO
+from varsel.identity.idporten.rules import LOOPBACK
 from varsel.identity.numbers import is_nine_digits
 from varsel.identity.selfservice.errors import FieldError, SelfServiceError, invalid
 from varsel.runtime.outbound_rules import literal_private
+from varsel.runtime.times import OSLO
 
 KINDS: Final = ("maskinporten", "idporten", "api_klient", "ansattporten", "krr", "eformidling")
 PERSON_KINDS: Final = ("idporten", "api_klient", "ansattporten")
@@ -218,7 +219,7 @@ def is_client_uri(uri: str, *, sandbox: bool, native: bool = False) -> bool:
         or "@" in parts.netloc
     ):
         return False
-    loopback = host in {"localhost", "127.0.0.1", "::1"}
+    loopback = host in LOOPBACK
     if parts.scheme not in {"http", "https"}:
         return False
     if sandbox or (native and loopback):

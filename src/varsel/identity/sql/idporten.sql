@@ -60,11 +60,6 @@ delete from session where data ->> 'sid' = $1 and data ->> 'iss' = $2 returning 
 -- People to choose from, by name.
 select pid, name from person order by name, pid limit 200;
 
--- name: memberships_of
--- What a person may do, where.
-select m.organisation, m.role, o.name from membership m left join organisation o on o.number = m.organisation
-where m.pid = $1 order by m.role, o.name;
-
 -- name: login_locked
 -- Until when logins from this source are refused.
 select locked_until from login_failure where pid = $1 and locked_until > $2;

@@ -83,10 +83,6 @@ order by name;
 -- One scope, for its owner $2.
 select * from scope where name = $1 and owner = $2;
 
--- name: scope_exists
--- Whether a scope of that name exists, active or not.
-select active from scope where name = $1;
-
 -- name: prefixes_of
 -- The prefixes under which organisation $1 makes scopes.
 select name from prefix where owner = $1 order by name;
