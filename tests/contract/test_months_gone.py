@@ -56,7 +56,9 @@ async def test_a_repeat_gets_the_first_receipt(composed: Composed) -> None:
         assert other.headers["varsel-idempotency"] == "body-differs"
     chain_id = receipts["future/orders"]["notificationOrderId"]
     answer = await composed.ask("GET", f"{BASE}/orders/chain/{chain_id}")
-    assert (answer.status_code, answer.json()) == (200, receipts["future/orders"]), "its Location goes on answering"
+    assert (answer.status_code, answer.json()) == (200, receipts["future/orders"]), (
+        "its Location goes on answering"
+    )
 
 
 @pytest.mark.parametrize("member", ["main", "reminder", "v1"])

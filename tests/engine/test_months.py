@@ -78,7 +78,7 @@ async def test_the_time_counts_from_the_last_end_in_the_month(database: Database
     await old_order(database, ended=days.now() - timedelta(days=399))
     months = keeper(database, days, keep_order_days=400)
     await months.drop()
-    assert OF_ORDERS <= await standing(database)
+    assert await standing(database) >= OF_ORDERS
     # Its end is known now, and the month is not read through again before that is long enough ago.
     assert await database.fetchval(
         "select until from retention where what = 'orders_2020_03'"
@@ -92,7 +92,9 @@ async def test_the_time_counts_from_the_last_end_in_the_month(database: Database
 Wait = Callable[[Database, UUID, UUID], Awaitable[object]]
 WAITING: dict[str, tuple[Wait, str]] = {
     "due": (
-        lambda d, o, n: d.execute("insert into due (order_id, creator, due_at) values ($1, 'ttd', $2)", o, NOON),
+        lambda d, o, n: d.execute(
+            "insert into due (order_id, creator, due_at) values ($1, 'ttd', $2)", o, NOON
+        ),
         "delete from due",
     ),
     "ready": (
@@ -143,7 +145,9 @@ WAITING: dict[str, tuple[Wait, str]] = {
     ),
     "to be fed": (
         lambda d, o, n: d.execute(
-            "insert into feed_pending (order_id, creator, created_at, entry) values ($1, 'ttd', $2, '')", o, NOON
+            "insert into feed_pending (order_id, creator, created_at, entry) values ($1, 'ttd', $2, '')",
+            o,
+            NOON,
         ),
         "delete from feed_pending",
     ),
@@ -172,7 +176,7 @@ async def test_what_waits_keeps_its_month(database: Database, days: Days, kind: 
     await wait(database, order, message)
     keep = keeper(database, days)
     await keep.drop()
-    assert OF_ORDERS <= await standing(database)
+    assert await standing(database) >= OF_ORDERS
     for table in (*OF_ORDERS, "fed"):
         assert await count(database, table) == 2, f"{table} is as it was"
     await database.execute(over)
@@ -187,11 +191,12 @@ async def test_an_order_for_the_end_of_time_keeps_its_month(database: Database, 
     await old_order(database, MARCH + timedelta(days=40))
     await database.execute("update orders set ended_at = null where id = $1", order)
     await database.execute(
-        "insert into due (order_id, creator, due_at) select id, creator, requested_at from orders where id = $1", order
+        "insert into due (order_id, creator, due_at) select id, creator, requested_at from orders where id = $1",
+        order,
     )
     days.advance(days=365 * 50)
     await keeper(database, days).drop()
-    assert OF_ORDERS <= await standing(database)
+    assert await standing(database) >= OF_ORDERS
     assert await standing(database, month_start(MARCH, 1)) == set(), "the month after it goes all the same"
 
 
@@ -203,7 +208,7 @@ async def test_a_month_that_somebody_reads_is_left_for_the_next_time(database: D
     async with database.transaction() as reader:
         await reader.fetch("select * from orders")
         await keep.drop()
-        assert OF_ORDERS <= await standing(database)
+        assert await standing(database) >= OF_ORDERS
         assert await count(database, "orders") == 1
     await keep.drop()
     assert await standing(database) == set()
@@ -220,7 +225,7 @@ async def test_a_reader_who_came_in_between_is_not_waited_for(
     async with database.transaction() as reader:
         await reader.fetch("select * from orders")
         await keep.drop()
-        assert OF_ORDERS <= await standing(database)
+        assert await standing(database) >= OF_ORDERS
         assert await count(database, "metric_monthly") == 0, "nothing was added up for orders that stay"
     await keep.drop()
     assert await standing(database) == set()
@@ -239,7 +244,11 @@ async def test_short_transactions_do_not_keep_a_month(
     fetch = database.fetch
 
     async def busy(sql: str, *args: object) -> object:
-        return next(looks, []) if "pg_locks" in sql and args[0] == ["orders", "orders_2020_03"] else await fetch(sql, *args)
+        return (
+            next(looks, [])
+            if "pg_locks" in sql and args[0] == ["orders", "orders_2020_03"]
+            else await fetch(sql, *args)
+        )
 
     monkeypatch.setattr(database, "fetch", busy)
     await keep.drop()
@@ -290,7 +299,7 @@ async def test_a_month_that_is_being_put_aside_is_left_alone(database: Database,
     await old_order(database)
     await database.execute("alter table orders detach partition orders_2020_03")
     await keeper(database, days).drop()
-    assert OF_ORDERS <= await standing(database)
+    assert await standing(database) >= OF_ORDERS
 
 
 async def test_a_month_on_which_something_hangs_stays(database: Database, days: Days) -> None:
@@ -299,7 +308,7 @@ async def test_a_month_on_which_something_hangs_stays(database: Database, days: 
     await old_order(database)
     await database.execute("create view own_report as select id from orders_2020_03")
     await keeper(database, days).drop()
-    assert OF_ORDERS <= await standing(database)
+    assert await standing(database) >= OF_ORDERS
     assert await standing(database, month_start(MARCH, 1)) == set()
     assert await count(database, "metric_monthly") == 0
 
@@ -340,7 +349,9 @@ async def test_a_report_after_its_month_is_the_operators(
     _, message = await old_order(database)
     await keeper(database, days).drop()
     worker = await make_worker()
-    await ReportStore(database).store([RawReport("dsn", message.hex, "failed 5.1.1", "Failed_Bounced", b"raw")])
+    await ReportStore(database).store(
+        [RawReport("dsn", message.hex, "failed 5.1.1", "Failed_Bounced", b"raw")]
+    )
     await until(lambda: database.fetchval("select dead_at from parked_report"))
     [found] = await parked.parked(database, parked.Choice())
     assert (found.reason, found.known, found.attempts) == ("NOTIFICATION_EXPIRED", True, 2)
@@ -380,7 +391,9 @@ async def test_the_trail_goes_by_its_own_time(database: Database, days: Days) ->
 
 async def test_blocks_of_the_feed_that_are_empty_go(database: Database, days: Days) -> None:
     async def blocks() -> list[str]:
-        rows = await database.fetch("select relname from pg_class where relname ~ '^feed_[0-9]{6}$' order by 1")
+        rows = await database.fetch(
+            "select relname from pg_class where relname ~ '^feed_[0-9]{6}$' order by 1"
+        )
         return [row[0] for row in rows]
 
     await database.execute("update feed_counter set last = 12000000")
@@ -391,7 +404,9 @@ async def test_blocks_of_the_feed_that_are_empty_go(database: Database, days: Da
     assert await blocks() == [f"feed_00000{number}" for number in (1, 2, 3, 4)]
     days.advance(days=100)
     await Retention(database, days, SystemMachine(), Settings()).run()
-    assert await blocks() == [f"feed_00000{number}" for number in (2, 3, 4)], "the one that is being filled stays"
+    assert await blocks() == [f"feed_00000{number}" for number in (2, 3, 4)], (
+        "the one that is being filled stays"
+    )
     async with database.connection() as connection:
         assert await ensure_partitions(connection) == []
 
@@ -401,7 +416,11 @@ async def test_any_number_of_days_is_a_time(database: Database, days: Days) -> N
     await old_order(database)
     most = 10**12
     settings = Settings(
-        keep_feed_days=most, keep_text_days=most, keep_identity_days=most, keep_order_days=most, keep_audit_days=most
+        keep_feed_days=most,
+        keep_text_days=most,
+        keep_identity_days=most,
+        keep_order_days=most,
+        keep_audit_days=most,
     )
     await Retention(database, days, SystemMachine(), settings).run()
     assert await standing(database) == set(MONTHLY)

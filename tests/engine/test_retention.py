@@ -83,10 +83,15 @@ async def test_orders_that_ended_together_are_all_found(
     assert [one.email for one in await contents(database)] == [None] * 8
 
 
-async def test_recipients_may_go_before_texts(database: Database, days: Days, make_worker: MakeWorker) -> None:
+async def test_recipients_may_go_before_texts(
+    database: Database, days: Days, make_worker: MakeWorker
+) -> None:
     await ended_order(database, make_worker)
     keeper = Retention(
-        database, days, SystemMachine(), Settings(keep_identity_days=10, keep_text_days=20, keep_order_days=30)
+        database,
+        days,
+        SystemMachine(),
+        Settings(keep_identity_days=10, keep_text_days=20, keep_order_days=30),
     )
     days.advance(days=11)
     await keeper.run()
@@ -110,7 +115,9 @@ async def test_everything_but_the_order_is_stripped_with_the_texts(database: Dat
             ignore_reservation=True,
             attachments=(Attachment("brev.pdf", "application/pdf", None),),
         )
-        await database.execute("update orders set state = $2, ended_at = $3 where id = $1", order, state, NOON)
+        await database.execute(
+            "update orders set state = $2, ended_at = $3 where id = $1", order, state, NOON
+        )
     days.advance(days=31)
     keeper = Retention(database, days, SystemMachine(), Settings())
     await keeper.run()
@@ -125,9 +132,13 @@ async def test_a_content_that_cannot_be_read_keeps_no_other(database: Database, 
     for content in (b"no JSON", b"\xff\xfe"):
         for raw in (None, content):
             order = await place(database, "kari@example.org", requested_at=NOON)
-            await database.execute("update orders set state = 'Completed', ended_at = $2 where id = $1", order, NOON)
+            await database.execute(
+                "update orders set state = 'Completed', ended_at = $2 where id = $1", order, NOON
+            )
             if raw is not None:
-                await database.execute("update order_content set content = $2 where order_id = $1", order, raw)
+                await database.execute(
+                    "update order_content set content = $2 where order_id = $1", order, raw
+                )
     days.advance(days=31)
     await Retention(database, days, SystemMachine(), Settings()).run()
     assert await database.fetchval("select count(*) from order_content") == 0
@@ -138,7 +149,9 @@ async def test_the_calendar_may_be_taken_back(database: Database, days: Days) ->
 
     async def end() -> None:
         order = await place(database, "kari@example.org", requested_at=NOON)
-        await database.execute("update orders set state = 'Completed', ended_at = $2 where id = $1", order, days.now())
+        await database.execute(
+            "update orders set state = 'Completed', ended_at = $2 where id = $1", order, days.now()
+        )
 
     keeper = Retention(database, days, SystemMachine(), Settings())
     days.advance(days=400)

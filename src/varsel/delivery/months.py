@@ -128,9 +128,7 @@ class Months:
     async def _drop_orders(self, month: Month) -> None:
         place = month.lower
         # Before the orders, so that a round that is cut short here is taken up again by the next one.
-        while (
-            last := await self._database.fetchval(_sql.forget_fed, place, month.upper, BATCH)
-        ) is not None:
+        while (last := await self._database.fetchval(_sql.forget_fed, place, month.upper, BATCH)) is not None:
             place = last
 
         async def add_up(connection: Connection) -> None:

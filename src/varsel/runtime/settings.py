@@ -256,7 +256,10 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "Days orders and their messages are kept after the last order of their month ended; 0 keeps them for ever.",
     ),
     Setting(
-        "keep_audit_days", "number", 1095, "Days the audit trail is kept, by whole months; 0 keeps it for ever."
+        "keep_audit_days",
+        "number",
+        1095,
+        "Days the audit trail is kept, by whole months; 0 keeps it for ever.",
     ),
     Setting("dry_run_rate", "number", 120, "Dry runs of orders that one creator may make in a minute."),
     # Registers
