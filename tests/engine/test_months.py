@@ -354,11 +354,11 @@ async def test_a_report_after_its_month_is_the_operators(
     )
     await until(lambda: database.fetchval("select dead_at from parked_report"))
     [found] = await parked.parked(database, parked.Choice())
-    assert (found.reason, found.known, found.attempts) == ("NOTIFICATION_EXPIRED", True, 2)
+    assert (found.reason, found.known, found.attempts) == ("NOTIFICATION_EXPIRED", True, 1)
     assert await parked.raw(database, found.id) == b"raw"
     # Tried again it is the operator's again.
     assert await parked.retry(database, parked.Choice()) == (1, 0)
-    await until(lambda: database.fetchval("select dead_at from parked_report where attempts = 4"))
+    await until(lambda: database.fetchval("select dead_at from parked_report where attempts = 2"))
     assert await database.fetchval("select reason from parked_report") == "NOTIFICATION_EXPIRED"
     assert worker.id
 

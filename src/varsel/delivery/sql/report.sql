@@ -42,7 +42,7 @@ returning report_id;
 
 -- name: bury_reports
 -- Reports that cannot be applied are the operator's.
-update parked_report set dead_at = clock_timestamp(), reason = $2, attempts = attempts + 1 where report_id = any($1::uuid[]);
+update parked_report set dead_at = clock_timestamp(), reason = $2 where report_id = any($1::uuid[]);
 
 -- name: reports_of_nobody
 -- The latest reports of the gateway, at least $1 old, whose reference nobody knows and that came since the oldest SMS that is open and
