@@ -167,21 +167,20 @@ WAITING: dict[str, tuple[Wait, str]] = {
 }
 
 
-@pytest.mark.parametrize("kind", WAITING)
-async def test_what_waits_keeps_its_month(database: Database, days: Days, kind: str) -> None:
-    await make_month(database)
-    await old_order(database)
-    order, message = await old_order(database)
-    wait, over = WAITING[kind]
-    await wait(database, order, message)
+async def test_what_waits_keeps_its_month(database: Database, days: Days) -> None:
     keep = keeper(database, days)
-    await keep.drop()
-    assert await standing(database) >= OF_ORDERS
-    for table in (*OF_ORDERS, "fed"):
-        assert await count(database, table) == 2, f"{table} is as it was"
-    await database.execute(over)
-    await keep.drop()
-    assert await standing(database) == set()
+    for kind, (wait, over) in WAITING.items():
+        await make_month(database)
+        await old_order(database)
+        order, message = await old_order(database)
+        await wait(database, order, message)
+        await keep.drop()
+        assert await standing(database) >= OF_ORDERS, kind
+        for table in (*OF_ORDERS, "fed"):
+            assert await count(database, table) == 2, f"{kind}: {table} is not as it was"
+        await database.execute(over)
+        await keep.drop()
+        assert await standing(database) == set(), kind
 
 
 async def test_an_order_for_the_end_of_time_keeps_its_month(database: Database, days: Days) -> None:
@@ -200,15 +199,20 @@ async def test_an_order_for_the_end_of_time_keeps_its_month(database: Database, 
     assert await standing(database, month_start(MARCH, 1)) == set(), "the month after it goes all the same"
 
 
-async def test_a_month_that_somebody_reads_is_left_for_the_next_time(database: Database, days: Days) -> None:
+async def test_a_month_that_somebody_reads_is_left_for_the_next_time(
+    database: Database, days: Days, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A drop that waited for its lock would make every order wait behind it, so none is asked for."""
     await make_month(database)
     await old_order(database)
     keep = keeper(database, days)
     async with database.transaction() as reader:
-        await reader.fetch("select * from orders")
-        await keep.drop()
-        assert await standing(database) >= OF_ORDERS
+        for table in MONTHLY:
+            await reader.fetch(f"select * from {table}")
+        with monkeypatch.context() as patch:
+            patch.delattr(Database, "transaction")
+            await keep.drop()
+        assert await standing(database) == set(MONTHLY)
         assert await count(database, "orders") == 1
     await keep.drop()
     assert await standing(database) == set()
@@ -266,32 +270,31 @@ async def test_two_workers_at_once(database: Database, days: Days) -> None:
     assert await database.fetchval("select orders from metric_monthly") == 3, "added up once"
 
 
-@pytest.mark.parametrize("table", ["orders", *sorted(OF_ORDERS - {"orders"})])
 async def test_a_round_that_was_cut_short_is_taken_up_again(
-    database: Database, days: Days, monkeypatch: pytest.MonkeyPatch, table: str
+    database: Database, days: Days, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The worker dies just after this table's partition went, or just before that of the orders."""
-    await make_month(database)
-    await old_order(database)
+    """The worker dies just before the orders' partition goes, or just after one of the others went."""
     drop = Months._drop
+    for number, table in enumerate(("orders", *sorted(OF_ORDERS - {"orders"})), 1):
+        await make_month(database)
+        await old_order(database)
 
-    async def dies(self: Months, month: months.Month, *rest: object) -> None:
-        if table == "orders" == month.table:
-            raise asyncio.CancelledError
-        await drop(self, month, *rest)  # type: ignore[arg-type]
-        if month.table == table:
-            raise asyncio.CancelledError
+        async def dies(self: Months, month: months.Month, *rest: object, at: str = table) -> None:
+            if at == "orders" == month.table:
+                raise asyncio.CancelledError
+            await drop(self, month, *rest)  # type: ignore[arg-type]
+            if month.table == at:
+                raise asyncio.CancelledError
 
-    monkeypatch.setattr(Months, "_drop", dies)
-    with pytest.raises(asyncio.CancelledError):
-        await keeper(database, days).drop()
-    monkeypatch.setattr(Months, "_drop", drop)
-    # Also where nothing more is to be dropped: what was begun is ended.
-    keep = 1095 if table == "orders" else 0
-    await keeper(database, days, keep_order_days=keep).drop()
-    assert await standing(database) == set()
-    assert await count(database, "fed") == 0
-    assert await database.fetchval("select orders from metric_monthly") == 1
+        monkeypatch.setattr(Months, "_drop", dies)
+        with pytest.raises(asyncio.CancelledError):
+            await keeper(database, days).drop()
+        monkeypatch.setattr(Months, "_drop", drop)
+        # Also where nothing more is to be dropped: what was begun is ended.
+        await keeper(database, days, keep_order_days=1095 if table == "orders" else 0).drop()
+        assert await standing(database) == set(), table
+        assert await count(database, "fed") == 0
+        assert await database.fetchval("select orders from metric_monthly") == number
 
 
 async def test_a_month_that_is_being_put_aside_is_left_alone(database: Database, days: Days) -> None:
