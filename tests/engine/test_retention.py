@@ -14,6 +14,7 @@ from varsel.delivery import retention
 from varsel.delivery.retention import Retention
 from varsel.runtime.clock import SystemMachine
 from varsel.runtime.settings import Settings
+from varsel.store.content import Attachment, OrderContent, Recipient, SmsText, decode
 from varsel.store.database import Database
 
 
@@ -22,6 +23,10 @@ async def ended_order(database: Database, make_worker: MakeWorker) -> UUID:
     order = await place(database, "kari@example.org", requested_at=NOON)
     await until(lambda: fed(database))
     return order
+
+
+async def contents(database: Database) -> list[OrderContent]:
+    return [decode(row[0]) for row in await database.fetch("select content from order_content")]
 
 
 async def test_texts_then_identities_then_the_feed(
@@ -34,10 +39,12 @@ async def test_texts_then_identities_then_the_feed(
     assert await database.fetchval("select count(*) from order_content") == 1
     days.advance(days=2)
     await keeper.run()
-    assert await database.fetchval("select count(*) from order_content") == 0
+    [content] = await contents(database)
+    assert content == OrderContent((Recipient(email="kari@example.org"),))
     assert await database.fetchval("select address from notification") == "kari@example.org"
     days.advance(days=60)
     await keeper.run()
+    assert await contents(database) == []
     row = await database.fetchrow("select * from notification where order_id = $1", order)
     assert (row["address"], row["recipient"], row["status"]) == ("", None, "Failed")
     assert await database.fetchval("select destination from notification_log") == ""
@@ -73,7 +80,91 @@ async def test_orders_that_ended_together_are_all_found(
     await end(1, NOON + timedelta(seconds=2))
     days.advance(days=40)
     await Retention(database, days, SystemMachine(), Settings()).run()
+    assert [one.email for one in await contents(database)] == [None] * 8
+
+
+async def test_recipients_may_go_before_texts(
+    database: Database, days: Days, make_worker: MakeWorker
+) -> None:
+    await ended_order(database, make_worker)
+    keeper = Retention(
+        database,
+        days,
+        SystemMachine(),
+        Settings(keep_identity_days=10, keep_text_days=20, keep_order_days=30),
+    )
+    days.advance(days=11)
+    await keeper.run()
+    [content] = await contents(database)
+    assert content.recipients == ()
+    assert content.email is not None
+    days.advance(days=10)
+    await keeper.run()
+    assert await contents(database) == []
+
+
+async def test_everything_but_the_order_is_stripped_with_the_texts(database: Database, days: Days) -> None:
+    """Also of orders of which nothing was ever sent."""
+    for state in ("Cancelled", "SendConditionNotMet", "Completed"):
+        order = await place(
+            database,
+            "kari@example.org",
+            requested_at=NOON,
+            sms=SmsText("Varsel", "Text"),
+            condition_endpoint="https://sender.example.org/conditions/17",
+            ignore_reservation=True,
+            attachments=(Attachment("brev.pdf", "application/pdf", None),),
+        )
+        await database.execute(
+            "update orders set state = $2, ended_at = $3 where id = $1", order, state, NOON
+        )
+    days.advance(days=31)
+    keeper = Retention(database, days, SystemMachine(), Settings())
+    await keeper.run()
+    left = OrderContent((Recipient(email="kari@example.org"),), ignore_reservation=True)
+    assert await contents(database) == [left] * 3
+    days.advance(days=60)
+    await keeper.run()
+    assert await contents(database) == []
+
+
+async def test_a_content_that_cannot_be_read_keeps_no_other(database: Database, days: Days) -> None:
+    for content in (b"no JSON", b"\xff\xfe"):
+        for raw in (None, content):
+            order = await place(database, "kari@example.org", requested_at=NOON)
+            await database.execute(
+                "update orders set state = 'Completed', ended_at = $2 where id = $1", order, NOON
+            )
+            if raw is not None:
+                await database.execute(
+                    "update order_content set content = $2 where order_id = $1", order, raw
+                )
+    days.advance(days=31)
+    await Retention(database, days, SystemMachine(), Settings()).run()
     assert await database.fetchval("select count(*) from order_content") == 0
+
+
+async def test_the_calendar_may_be_taken_back(database: Database, days: Days) -> None:
+    """What ends then, ends before what was forgotten already."""
+
+    async def end() -> None:
+        order = await place(database, "kari@example.org", requested_at=NOON)
+        await database.execute(
+            "update orders set state = 'Completed', ended_at = $2 where id = $1", order, days.now()
+        )
+
+    keeper = Retention(database, days, SystemMachine(), Settings())
+    days.advance(days=400)
+    await end()
+    days.advance(days=40)
+    await keeper.run()
+    days.advance(days=-440)
+    await end()
+    await keeper.run()
+    assert sum(one.email is None for one in await contents(database)) == 1
+    days.advance(days=31)
+    await keeper.run()
+    assert [one.email for one in await contents(database)] == [None, None]
 
 
 async def test_sums_are_folded_and_stay_the_same(database: Database, days: Days) -> None:

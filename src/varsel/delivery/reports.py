@@ -173,7 +173,19 @@ class Matcher:
     async def _apply(self, connection: Connection, rows: Sequence[Any]) -> Concluded:
         if not rows:
             return Concluded()
-        await lock_orders(connection, (row["order_id"] for row in rows))
+        locked = await lock_orders(connection, (row["order_id"] for row in rows))
+        past = [row for row in rows if row["order_id"] not in locked]
+        if past:
+            # Their month is gone; what was said of them stays for the operator to see (8.4).
+            await connection.execute(
+                _sql.bury_reports, [row["report_id"] for row in past], "NOTIFICATION_EXPIRED"
+            )
+            for row in past:
+                _counted.labels(row["provider"], row["status"], "dead").inc()
+            log.warning(
+                "reports about messages past retention", action="delivery.reports_past", number=len(past)
+            )
+            rows = [row for row in rows if row["order_id"] in locked]
         concluded = await conclude(
             connection,
             [
@@ -207,7 +219,7 @@ class Matcher:
             log.error(
                 "a report cannot be applied", action="delivery.report_poison", error=type(error).__name__
             )
-            await self._database.execute(_sql.bury_report, row["report_id"], "UNRECOGNIZED_SEND_RESULT")
+            await self._database.execute(_sql.bury_reports, [row["report_id"]], "UNRECOGNIZED_SEND_RESULT")
 
         await in_halves(rows, some, bury)
 

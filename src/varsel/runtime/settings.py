@@ -220,6 +220,18 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting(
         "keep_identity_days", "number", 90, "Days identifiers and addresses are kept after an order ended."
     ),
+    Setting(
+        "keep_order_days",
+        "number",
+        1095,
+        "Days orders and their messages are kept after the last order of their month ended; 0 keeps them for ever.",
+    ),
+    Setting(
+        "keep_audit_days",
+        "number",
+        1095,
+        "Days the audit trail is kept, by whole months; 0 keeps it for ever.",
+    ),
     Setting("dry_run_rate", "number", 120, "Dry runs of orders that one creator may make in a minute."),
     # Registers
     Setting("profile_url", "url", "", "Base of the Profile register; empty uses the built-in contacts."),
@@ -357,6 +369,8 @@ class Settings:
     keep_feed_days: int
     keep_text_days: int
     keep_identity_days: int
+    keep_order_days: int
+    keep_audit_days: int
     dry_run_rate: int
     profile_url: str
     register_url: str
@@ -388,6 +402,13 @@ class Settings:
         for setting in SETTINGS:
             raw = given.get(setting.name, setting.default)
             object.__setattr__(self, setting.name, parse(setting, raw))
+        for part in (BY_NAME["keep_text_days"], BY_NAME["keep_identity_days"]):
+            # An order that goes takes its texts and recipients with it.
+            if 0 < self.keep_order_days < getattr(self, part.name):
+                raise SettingsError(
+                    f"VARSEL_KEEP_ORDER_DAYS ({self.keep_order_days}) must be 0 or at least {part.variable} "
+                    f"({getattr(self, part.name)})."
+                )
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError("settings are read-only")

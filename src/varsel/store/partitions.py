@@ -14,16 +14,10 @@ from typing import Any, Final
 from varsel.store.database import Connection
 from varsel.store.ids import floor_of
 
+#: Facts that lie in the month of their order, and go with it.
+OF_ORDERS: Final = ("order_content", "notification", "attempt", "notification_log")
 #: Partitioned by the UUIDv7 in their first key column.
-MONTHLY: Final = (
-    "orders",
-    "order_content",
-    "notification",
-    "attempt",
-    "notification_log",
-    "report",
-    "audit_event",
-)
+MONTHLY: Final = ("orders", *OF_ORDERS, "report", "audit_event")
 #: Rows that are updated in place keep room for it on their page (HOT updates).
 _FILLFACTOR = {"orders": 80, "notification": 80}
 MONTHS_AHEAD: Final = 3

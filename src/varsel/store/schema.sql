@@ -247,6 +247,16 @@ CREATE TABLE public.metric_daily (
 )
 WITH (autovacuum_vacuum_threshold='1000', autovacuum_vacuum_scale_factor='0.05');
 
+CREATE TABLE public.metric_monthly (
+    month date NOT NULL,
+    creator text NOT NULL,
+    orders bigint NOT NULL,
+    emails bigint NOT NULL,
+    emails_succeeded bigint NOT NULL,
+    sms bigint NOT NULL,
+    sms_succeeded bigint NOT NULL
+);
+
 CREATE TABLE public.notification (
     order_id uuid NOT NULL,
     id uuid NOT NULL,
@@ -706,6 +716,9 @@ ALTER TABLE ONLY public.idempotency
 
 ALTER TABLE ONLY public.login_failure
     ADD CONSTRAINT login_failure_pkey PRIMARY KEY (pid);
+
+ALTER TABLE ONLY public.metric_monthly
+    ADD CONSTRAINT metric_monthly_pkey PRIMARY KEY (month, creator);
 
 ALTER TABLE ONLY public.notification_log
     ADD CONSTRAINT notification_log_pkey PRIMARY KEY (order_id, notification_id);

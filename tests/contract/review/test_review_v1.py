@@ -7,6 +7,9 @@ from datetime import timedelta
 import pytest
 
 from tests.contract.review.world import DIRECT, KARI, NOW, PUBLIC, SMS, World
+from varsel.delivery.retention import Retention
+from varsel.runtime.clock import SystemMachine
+from varsel.runtime.settings import Settings
 from varsel.store.content import EmailText, OrderContent, Recipient
 from varsel.store.ids import uuid7
 from varsel.store.order_status import order_status
@@ -96,6 +99,35 @@ async def test_2_4_after_retention_the_texts_are_gone(world: World) -> None:
     assert found["recipients"] == []
     assert "emailTemplate" not in found
     assert (await world.get(f"orders/{order}/status")).status_code == 200
+
+
+async def test_2_4_recipients_are_shown_until_they_are_forgotten_too(world: World) -> None:
+    """Texts go 30 days after the end, and who was written to 60 days later."""
+    content = OrderContent(
+        (Recipient(email="kari@example.org", mobile="+4799999999"), Recipient(person=KARI)),
+        DIRECT.email,
+        SMS.sms,
+        condition_endpoint="https://sender.example.org/conditions/17",
+        ignore_reservation=True,
+    )
+    order = await world.add_order(content, state="Completed", channel="EmailAndSms")
+    await world.database.execute("update orders set ended_at = $1", NOW)
+    for days in (31, 91):
+        world.clock.advance(timedelta(days=days))
+        await Retention(world.database, world.clock, SystemMachine(), Settings()).run()
+        found = (await world.get(f"orders/{order}")).json()
+        assert not {"emailTemplate", "smsTemplate", "conditionEndpoint"} & set(found)
+        listed = (await world.get("orders?sendersReference=ref-1")).json()
+        assert listed["orders"] == [found]
+        if days == 31:
+            assert found["ignoreReservation"]
+            assert found["recipients"] == [
+                {"emailAddress": "kari@example.org", "mobileNumber": "+4799999999"},
+                {"nationalIdentityNumber": KARI},
+            ]
+        else:
+            assert found["recipients"] == []
+        assert (await world.get(f"orders/{order}/status")).status_code == 200
 
 
 @pytest.mark.parametrize("read", READS)

@@ -108,3 +108,13 @@ def test_every_default_is_a_value_of_its_kind():
     assert {setting.kind for setting in SETTINGS} == {
         "text", "secret", "url", "number", "port", "seconds", "flag", "list", "choice",
     }  # fmt: skip
+
+
+def test_orders_are_kept_as_long_as_what_is_known_of_them(tmp_path):
+    assert refusal({"VARSEL_KEEP_ORDER_DAYS": "89"}, tmp_path) == (
+        "VARSEL_KEEP_ORDER_DAYS (89) must be 0 or at least VARSEL_KEEP_IDENTITY_DAYS (90)."
+    )
+    shown = refusal({"VARSEL_KEEP_TEXT_DAYS": "2000"}, tmp_path)
+    assert shown == "VARSEL_KEEP_ORDER_DAYS (1095) must be 0 or at least VARSEL_KEEP_TEXT_DAYS (2000)."
+    for days in ("0", "90"):
+        assert load({"VARSEL_KEEP_ORDER_DAYS": days}, tmp_path).keep_order_days == int(days)

@@ -31,9 +31,9 @@ where report_id = any(array(select report_id from parked_report where dead_at is
     for update skip locked))
 returning report_id;
 
--- name: bury_report
--- A report that cannot be applied is the operator's.
-update parked_report set dead_at = clock_timestamp(), reason = $2, attempts = attempts + 1 where report_id = $1;
+-- name: bury_reports
+-- Reports that cannot be applied are the operator's.
+update parked_report set dead_at = clock_timestamp(), reason = $2 where report_id = any($1::uuid[]);
 
 -- name: reports_of_nobody
 -- The latest reports of the gateway, at least $1 old, whose reference nobody knows and that came since the oldest SMS that is open and

@@ -3,8 +3,8 @@
 select pg_try_advisory_xact_lock(6218734501);
 
 -- name: plan_facts
--- The times of facts are indexed by blocks, which only bitmaps can read (a worker's statements do without them, see BY_INDEX).
-set local enable_bitmapscan = on;
+-- Facts are read by blocks and by months here: statistics can be believed, unlike those of queues (see BY_INDEX).
+set local enable_seqscan = on; set local enable_bitmapscan = on;
 
 -- name: retention_place
 -- Up to which end of orders something was forgotten already.
@@ -22,11 +22,24 @@ select id, ended_at from orders where ended_at > $1 and ended_at <= $2 order by 
 -- When the first order that is still here ended.
 select min(ended_at) from orders;
 
+-- name: content_without_texts
+-- Of orders that ended long ago, what was ordered without what was written, asked and attached.
+update order_content
+set content = convert_to((convert_from(content, 'UTF8')::jsonb - array['email', 'sms', 'conditionEndpoint', 'attachments'])::text, 'UTF8')
+where order_id = any($1::uuid[]);
+
+-- name: content_without_recipients
+-- Of orders that ended long ago, what was ordered without for whom.
+update order_content
+set content = convert_to(jsonb_set(convert_from(content, 'UTF8')::jsonb, '{recipients}', '[]')::text, 'UTF8')
+where order_id = any($1::uuid[]);
+
+-- name: forget_content
+-- All that was ordered, of orders that ended long ago.
+delete from order_content where order_id = any($1::uuid[]);
+
 -- name: forget_texts
--- Texts of orders, and of their messages, that ended long ago.
-with texts as (
-    delete from order_content where order_id = any($1::uuid[])
-)
+-- Texts of messages whose orders ended long ago.
 update notification set custom_subject = null, custom_body = null
 where order_id = any($1::uuid[]) and (custom_subject is not null or custom_body is not null);
 
@@ -47,10 +60,6 @@ delete from feed where (creator, seq) in (select creator, seq from feed where cr
 -- Reports that nobody could use, $1 old.
 delete from parked_report where report_id = any(array(
     select report_id from parked_report where dead_at < clock_timestamp() - $1::interval limit 10000)) returning report_id;
-
--- name: old_report_partitions
--- Months of raw reports.
-select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid where i.inhparent = 'report'::regclass order by 1;
 
 -- name: fold_sums
 -- One row a day, creator, kind and status, for days before $1.

@@ -1,6 +1,6 @@
 -- name: monthly_figures
 -- Orders with a send time in [$1, $2) and their messages in numbers, by creator; orders and messages are summed apart, so that neither
--- multiplies the other. Ids beyond $3 belong to orders that were made later.
+-- multiplies the other. Ids beyond $3 belong to orders that were made later. What is gone was added up before it went.
 select creator, sum(orders)::bigint as orders, sum(emails)::bigint as emails, sum(emails_succeeded)::bigint as emails_succeeded,
     sum(sms)::bigint as sms, sum(sms_succeeded)::bigint as sms_succeeded
 from (
@@ -17,6 +17,10 @@ from (
     from orders o join notification n on n.order_id = o.id
     where o.requested_at >= $1 and o.requested_at < $2 and o.id < $3 and n.order_id < $3 and o.state <> 'Void'
     group by o.creator
+    union all
+    select creator, orders, emails, emails_succeeded, sms, sms_succeeded
+    from metric_monthly
+    where month >= ($1 at time zone 'UTC')::date and month < ($2 at time zone 'UTC')::date
 ) figures
 group by creator
 order by creator;
