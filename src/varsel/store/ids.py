@@ -59,3 +59,8 @@ def uuid7() -> UUID:
 def floor_of(moment: datetime) -> UUID:
     """The smallest UUIDv7-shaped value of that millisecond: a partition bound, or the start of an id range."""
     return UUID(int=int(moment.timestamp() * 1000) << 80)
+
+
+def milliseconds_of(identifier: UUID) -> int:
+    """Milliseconds since 1970 at which a UUIDv7 was made."""
+    return identifier.int >> 80
