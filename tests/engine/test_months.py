@@ -84,7 +84,7 @@ async def test_the_time_counts_from_the_last_end_in_the_month(
     # Its end is known now, and the month is not read through again before that is long enough ago.
     days.advance(hours=1)
     with monkeypatch.context() as patch:
-        patch.delattr(Database, "connection")
+        patch.delattr(Database, "transaction")
         await months.drop()
     days.advance(days=2)
     await months.drop()
@@ -213,6 +213,7 @@ async def test_a_month_that_somebody_reads_is_left_for_the_next_time(
         for table in MONTHLY:
             await reader.fetch(f"select * from {table}")
         with monkeypatch.context() as patch:
+            patch.setattr(keep, "_may_go", lambda month: asyncio.sleep(0, result=True))
             patch.delattr(Database, "transaction")
             await keep.drop()
         assert await standing(database) == set(MONTHLY)
