@@ -190,5 +190,12 @@ async def test_long_poll_answers_when_an_entry_is_numbered(database: Database) -
     await listener.stop()
 
 
+async def test_a_long_poll_that_need_not_wait_has_the_tag_of_the_page(database: Database) -> None:
+    await add_entries(database, "ttd", 1)
+    plain = await routes(database).get_feed(call())
+    waited = await routes(database).get_feed(call(prefer=b"wait=5"))
+    assert dict(waited.headers) == {**dict(plain.headers), b"preference-applied": b"wait=5"}
+
+
 async def test_long_poll_ends_empty_when_its_time_is_over(database: Database) -> None:
     assert await FeedReader(database).page_within("ttd", FeedQuery(0, 500, descending=False), 0.01) == b"[]"

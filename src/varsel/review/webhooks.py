@@ -22,6 +22,7 @@ from varsel.review.webhooks_wire import (
     WebhookTest,
     WebhookWithSecret,
 )
+from varsel.runtime.asgi import with_etag
 from varsel.runtime.clock import Calendar
 from varsel.runtime.endpoints import Call, Endpoint, Policy, Reply
 from varsel.runtime.errors import PlainProblem, ValidationProblem
@@ -80,7 +81,7 @@ ENDPOINTS: Final = (
         "get_webhooks",
         Policy.CREATE,
         "List webhooks",
-        responses={200: list[Webhook]},
+        responses={200: list[Webhook], 304: None},
         problems=(401, 403),
         description="The caller's endpoints, oldest first, without their secrets.",
         tag=_TAG,
@@ -91,7 +92,7 @@ ENDPOINTS: Final = (
         "get_webhook",
         Policy.CREATE,
         "One webhook",
-        responses={200: Webhook},
+        responses={200: Webhook, 304: None},
         problems=(401, 403, 404),
         typed=_ID,
         description="An endpoint, and whether it is failing.",
@@ -139,7 +140,7 @@ ENDPOINTS: Final = (
         "get_webhook_attempts",
         Policy.CREATE,
         "What was tried",
-        responses={200: list[WebhookAttempt]},
+        responses={200: list[WebhookAttempt], 304: None},
         problems=(401, 403, 404),
         typed=_ID,
         description=f"The latest {_SHOWN_ATTEMPTS} tries of the last 30 days, newest first.",
@@ -240,11 +241,11 @@ class WebhookRoutes:
 
     async def get_webhooks(self, call: Call) -> Reply:
         rows = await self._database.fetch(_sql.webhooks, creator_of(call), None)
-        return Reply(200, pretty([Webhook(**_members(row)) for row in rows]))
+        return with_etag(call, Reply(200, pretty([Webhook(**_members(row)) for row in rows])))
 
     async def get_webhook(self, call: Call) -> Reply:
         row = await self._database.fetchrow(_sql.webhooks, creator_of(call), _id(call))
-        return Reply(200, pretty(Webhook(**_members(_found(row)))))
+        return with_etag(call, Reply(200, pretty(Webhook(**_members(_found(row))))))
 
     async def delete_webhook(self, call: Call) -> Reply:
         _found(await self._database.fetchval(_sql.delete_webhook, _id(call), creator_of(call)))
@@ -269,22 +270,18 @@ class WebhookRoutes:
         webhook_id = _id(call)
         _found(await self._database.fetchrow(_sql.webhooks, creator_of(call), webhook_id))
         rows = await self._database.fetch(_sql.webhook_attempts, webhook_id, _SHOWN_ATTEMPTS)
-        return Reply(
-            200,
-            pretty(
-                [
-                    WebhookAttempt(
-                        message_id=row["message_id"],
-                        type=row["type"],
-                        at=wire_time(row["at"]),
-                        status=row["status"],
-                        detail=row["detail"],
-                        duration_ms=row["took_ms"],
-                    )
-                    for row in rows
-                ]
-            ),
-        )
+        attempts = [
+            WebhookAttempt(
+                message_id=row["message_id"],
+                type=row["type"],
+                at=wire_time(row["at"]),
+                status=row["status"],
+                detail=row["detail"],
+                duration_ms=row["took_ms"],
+            )
+            for row in rows
+        ]
+        return with_etag(call, Reply(200, pretty(attempts)))
 
 
 def _id(call: Call) -> UUID:

@@ -43,6 +43,14 @@ async def test_registered_with_a_secret_that_is_shown_once(world: World) -> None
     assert listed == [{name: value for name, value in made.items() if name != "secret"}]
     assert (await world.get(f"future/webhooks/{made['id']}")).json() == listed[0]
 
+    for path in (
+        "future/webhooks",
+        f"future/webhooks/{made['id']}",
+        f"future/webhooks/{made['id']}/attempts",
+    ):
+        tag = (await world.get(path)).headers["etag"]
+        assert (await world.get(path, if_none_match=tag)).status_code == 304
+
 
 @pytest.mark.parametrize(
     ("body", "key"),
