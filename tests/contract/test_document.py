@@ -264,3 +264,11 @@ def test_each_read_of_a_caller_spares_what_has_not_changed():
     ]
     assert len(reads) >= 15
     assert [one["operationId"] for one in reads if "304" not in one["responses"]] == []
+
+
+def test_a_body_that_is_too_large_is_refused_wherever_one_is_read():
+    assert [
+        (method, path)
+        for path, method, operation in OPERATIONS
+        if (method != "get") != ("413" in operation["responses"])
+    ] == []

@@ -351,8 +351,8 @@ def _responses(endpoint: Endpoint, types: Mapping[int, dict[str, Any]]) -> dict[
         statuses.add(403)
     if endpoint.consumes is not None:
         statuses.add(415)
-    if endpoint.request is not None:
-        statuses.add(413)
+    if endpoint.method != "GET":
+        statuses.add(413)  # a body is read, and limited, also where none is looked at
     statuses |= {500, 503}
     for status in sorted(statuses | set(coded)):
         if str(status) in found:
