@@ -30,6 +30,7 @@ from uvicorn.protocols.http.httptools_impl import (
 from uvicorn.server import ServerState
 
 from varsel.runtime.clock import Machine, SystemMachine
+from varsel.runtime.cycle import CLOSE, Cycle
 from varsel.runtime.endpoints import RESPOND
 from varsel.runtime.errors import OperatorError
 
@@ -48,7 +49,6 @@ LINGER_BYTES: Final = 64 * 1024 * 1024
 LINGER_SECONDS: Final = 10.0
 #: Seconds in which requests that cross with a stop are still answered.
 CROSSING_SECONDS: Final = 0.1
-_CLOSE: Final = b"connection: close\r\n"
 _FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
 #: What a Host header may hold (RFC 9112 3.2, RFC 3986 3.2.2 and 3.2.3).
 _HOST: Final = re.compile(rb"[A-Za-z0-9._~%!$&'()*+,;=:\[\]-]*")
@@ -112,70 +112,6 @@ class Limits:
         self.linger_seconds = linger_seconds
 
 
-class Cycle(RequestResponseCycle):
-    """One request and its response. `respond` is what ASGI lacks: a whole response at once."""
-
-    #: The task that runs the application, and the server's set of them; set where it is started.
-    task: asyncio.Task[None]
-    tasks: set[asyncio.Task[None]]
-
-    async def run_asgi(self, app: Any) -> None:
-        # In place of uvicorn's: the task leaves the server's set here, which spares each request a callback of the loop.
-        try:
-            await app(self.scope, self.receive, self.send)
-        except BaseException as error:
-            log.error("request failed", action="http.failed", exc_info=error)
-            await self._give_up()
-        else:
-            if not (self.response_complete or self.disconnected):
-                log.error("request not answered", action="http.failed", started=self.response_started)
-                await self._give_up()
-        finally:
-            self.on_response = _nothing
-            self.tasks.discard(self.task)
-
-    async def _give_up(self) -> None:
-        if self.response_started:
-            self.transport.close()  # half an answer: that it ends too soon is all that can still be said
-        elif not self.disconnected:
-            await self.send_500_response()
-
-    def respond(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> bool:
-        """Write a complete response; False when it has to go by `send` instead.
-
-        ASGI has head and body written apart, and each write is a system call: a seventh of what a short answer costs. `headers`
-        hold the length of the body, names in lower case.
-        """
-        if self.disconnected:
-            return True
-        if self.flow.write_paused or self.response_started:
-            return False
-        lines = [b"%b: %b\r\n" % header for header in (*self.default_headers, *headers)]
-        if not self.keep_alive:
-            if _CLOSE not in lines:
-                lines.append(_CLOSE)
-        elif _CLOSE in lines:
-            self.keep_alive = False
-        head = b"%b%b\r\n" % (STATUS_LINE[status], b"".join(lines))
-        if head.count(b"\n") != len(lines) + 2 or head.count(b"\r") != len(lines) + 2:
-            raise RuntimeError("a header of this response holds a line break")
-        self.response_started = True
-        self.waiting_for_100_continue = False
-        self.transport.write(head + body if body and self.scope["method"] != "HEAD" else head)
-        self.response_complete = True
-        self.message_event.set()
-        if not self.keep_alive:
-            self.transport.close()
-        self.on_response()
-        # It holds this method, and so this object: without the knot a request is gone with its last reference.
-        self.scope.pop("extensions", None)
-        return True
-
-
-def _nothing() -> None:
-    """What there is to do after an answer that comes when its connection has gone on."""
-
-
 class Connection(HttpToolsProtocol):
     """One connection. A refusal (400, 408, 431, 505) is the last answer it gives."""
 
@@ -212,7 +148,7 @@ class Connection(HttpToolsProtocol):
             self._state.empty.set()
 
     def data_received(self, data: bytes) -> None:
-        if self._refusal:
+        if self._refusal or self._lingering:
             self._forget(len(data))
             return
         limit = self._state.limits.head_bytes
@@ -259,7 +195,7 @@ class Connection(HttpToolsProtocol):
     def _expect_body(self, framing: list[tuple[bytes, bytes]]) -> None:
         """Go back to where the body begins: with an upgrade in sight the parser takes it for the other protocol's."""
         cycle = self.cycle
-        close = _CLOSE if not self.parser.should_keep_alive() else b""
+        close = CLOSE if not self.parser.should_keep_alive() else b""
         cycle.more_body = True
         cycle.message_event.clear()
         self._new_parser()
@@ -331,6 +267,7 @@ class Connection(HttpToolsProtocol):
             keep_alive=version != "1.0" and self.parser.should_keep_alive() and not self._state.stopping,
             on_response=self.on_response_complete,
         )
+        cycle.linger = self._linger
         scope["extensions"] = cast("dict[str, Any]", {RESPOND: cycle.respond})
         if before is None or before.response_complete:
             self._start_asgi_task(cycle, self.app)
@@ -397,14 +334,20 @@ class Connection(HttpToolsProtocol):
     def _say_refusal(self) -> None:
         if self.transport.is_closing():
             return
-        self._lingering = True
-        self._since = self._state.loop_time()
         answer = [STATUS_LINE[self._refusal]]
         for name, value in self.server_state.default_headers:
             answer += (name, b": ", value, b"\r\n")
         answer.append(b"content-length: 0\r\nconnection: close\r\n\r\n")
-        self.flow.resume_reading()
         self.transport.write(b"".join(answer))
+        self._linger()
+
+    def _linger(self) -> None:
+        """Nothing more is said; what the caller is still sending is read and forgotten."""
+        if self.transport.is_closing():
+            return
+        self._lingering = True
+        self._since = self._state.loop_time()
+        self.flow.resume_reading()
         with contextlib.suppress(OSError, NotImplementedError):
             self.transport.write_eof()
 
@@ -413,9 +356,11 @@ class Connection(HttpToolsProtocol):
         limits = self._state.limits
         waited = now - self._since
         cycle = self._current()
-        if self._refusal:
-            if self._lingering and waited > limits.linger_seconds:
+        if self._lingering:
+            if waited > limits.linger_seconds:
                 self.transport.abort()
+        elif self._refusal:
+            pass  # it follows the answers that are in hand
         elif self._in_head:
             if waited > limits.head_seconds:
                 self._refuse(408)
