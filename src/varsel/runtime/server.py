@@ -125,6 +125,7 @@ class Connection(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         assert isinstance(server_state, _State)
         self._state = server_state
+        self._in_message = False
         self._in_head = False
         self._fed = 0  # bytes given to the parser since the head began
         self._unsure = False  # more of them came before
@@ -152,8 +153,7 @@ class Connection(HttpToolsProtocol):
             self._forget(len(data))
             return
         limit = self._state.limits.head_bytes
-        before, in_head = self._current(), self._in_head
-        begins = not (in_head or (before is not None and before.more_body))
+        before, in_head, begins = self._current(), self._in_head, not self._in_message
         fed = self._fed + len(data) if in_head else len(data)
         self._measure = fed > limit or self._unsure
         try:
@@ -204,13 +204,16 @@ class Connection(HttpToolsProtocol):
         self.parser.feed_data(b"POST / HTTP/1.1\r\n%b%b\r\n" % (lines, close))
 
     def _name_method(self, data: bytes) -> bool:
-        """Read a request again whose method the parser does not know: that no path has it is for the application to say."""
+        """Read a request again whose method the parser does not know: that no path has it is for the application to say.
+
+        Only where it is the first of what was read: behind others nothing tells where it begins, and it is broken HTTP.
+        """
         named = _METHOD.match(data)
         if named is None:
             return False
         self._method = named[1]
         self._new_parser()
-        self._in_head = False
+        self._in_message = self._in_head = False
         self.data_received(_STAND_IN + data[named.end(1) :])
         return True
 
@@ -220,7 +223,7 @@ class Connection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._in_head = True
+        self._in_message = self._in_head = True
         self._since = self._state.loop_time()
 
     def on_headers_complete(self) -> None:
@@ -288,6 +291,10 @@ class Connection(HttpToolsProtocol):
             self._forget(len(body))  # answered early, as a 401 is: the rest of its body is of no use
             return
         super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._in_message = False
+        super().on_message_complete()
 
     def on_response_complete(self) -> None:
         # In place of uvicorn's: reading stays paused while pipelined requests wait, so that nobody can queue without end, and idle

@@ -324,6 +324,14 @@ async def test_a_method_that_nobody_knows_reaches_the_application(served, method
         assert await read_answer(reader) == (200, b"/a 3 0")
         assert await read_answer(reader) == (200, b"/b 0 0")
     assert seen == [method, "GET"] * 2
+    # Also behind a body that was of no use to anybody.
+    early = request("/early", method="POST", body=b"forgotten")
+    writer.write(early[:-4])
+    assert (await read_answer(reader))[0] == 401
+    writer.write(early[-4:])
+    await until(lambda: all(not one._in_message for one in world.server._state.connections))
+    writer.write(request("/a", method=method))
+    assert await read_answer(reader) == (200, b"/a 0 0")
     writer.close()
 
 
