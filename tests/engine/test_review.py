@@ -154,6 +154,10 @@ async def test_feed_is_laid_out_as_every_answer(database: Database) -> None:
         (b"seq=abc", {"Seq"}),
         (b"seq=9223372036854775808", {"Seq"}),
         (b"seq=", {"Seq"}),
+        (b"seq=%2B-5", {"Seq"}),
+        (b"seq=%C2%B2", {"Seq"}),
+        (b"seq=1_0", {"Seq"}),
+        (b"pageSize=--1", {"PageSize"}),
         (b"pageSize=abc", {"PageSize"}),
         (b"orderBy=sideways", {"OrderBy"}),
         (b"orderBy=2", {"OrderBy"}),
@@ -171,6 +175,8 @@ def test_defaults_and_preferences() -> None:
     assert wait_seconds([b"respond-async, wait=10"]) == 10
     assert wait_seconds([b'Wait="99"']) == 30
     assert wait_seconds([b"wait=soon"]) == 0
+    assert wait_seconds([b"wait=\xb2", b"wait=1\xb2", b'wait="', b"wait=-1"]) == 0
+    assert wait_seconds([b"wait=" + b"9" * 10_000]) == 30
     assert wait_seconds(None) == 0
 
 
