@@ -220,9 +220,16 @@ class WebhookRoutes:
     """Answers of the endpoints above."""
 
     def __init__(
-        self, database: Database, calendar: Calendar, sealer: Sealer, *, sandbox: bool = False
+        self,
+        database: Database,
+        calendar: Calendar,
+        sealer: Sealer,
+        *,
+        base_url: str,
+        sandbox: bool = False,
     ) -> None:
         self._database = database
+        self._place = base_url + PATH
         self._calendar = calendar
         self._sealer = sealer
         self._sandbox = sandbox
@@ -242,7 +249,7 @@ class WebhookRoutes:
         answer = WebhookWithSecret(
             id=str(webhook_id), url=url, events=events, created_at=wire_time(now), secret=shown
         )
-        return Reply(201, pretty(answer), ((b"location", f"{PATH}/{webhook_id}".encode()),))
+        return Reply(201, pretty(answer), ((b"location", f"{self._place}/{webhook_id}".encode()),))
 
     async def get_webhooks(self, call: Call) -> Reply:
         rows = await self._database.fetch(_sql.webhooks, creator_of(call), None)
