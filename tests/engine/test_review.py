@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import pytest
@@ -201,6 +201,30 @@ async def test_a_long_poll_that_need_not_wait_has_the_tag_of_the_page(database: 
     plain = await routes(database).get_feed(call())
     waited = await routes(database).get_feed(call(prefer=b"wait=5"))
     assert dict(waited.headers) == {**dict(plain.headers), b"preference-applied": b"wait=5"}
+
+
+async def test_many_who_wait_leave_the_database_to_others() -> None:
+    looking, most, looks = 0, 0, 0
+
+    class Counting:
+        async def fetchval(self, *_: object) -> None:
+            nonlocal looking, most, looks
+            looking += 1
+            most, looks = max(most, looking), looks + 1
+            for _ in range(3):
+                await asyncio.sleep(0)
+            looking -= 1
+
+    reader = FeedReader(cast("Any", Counting()))
+    query = FeedQuery(0, 500, descending=False)
+    waiting = [asyncio.ensure_future(reader.page_within("ttd", query, 30)) for _ in range(200)]
+    await until(lambda: looks == 200)
+    reader._wake()
+    await until(lambda: looks >= 400)
+    assert most == 2
+    for one in waiting:
+        one.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
 
 
 async def test_long_poll_ends_empty_when_its_time_is_over(database: Database) -> None:
