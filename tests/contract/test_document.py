@@ -252,3 +252,23 @@ def test_enumerations_are_listed_where_they_are_used():
         "Sms",
         "SmsPreferred",
     ]
+
+
+def test_each_read_of_a_caller_spares_what_has_not_changed():
+    reads = [
+        operation
+        for _, method, operation in OPERATIONS
+        if method == "get"
+        and "401" in operation["responses"]
+        and "application/json" in operation["responses"]["200"].get("content", {})
+    ]
+    assert len(reads) >= 15
+    assert [one["operationId"] for one in reads if "304" not in one["responses"]] == []
+
+
+def test_a_body_that_is_too_large_is_refused_wherever_one_is_read():
+    assert [
+        (method, path)
+        for path, method, operation in OPERATIONS
+        if (method != "get") != ("413" in operation["responses"])
+    ] == []

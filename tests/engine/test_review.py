@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import pytest
@@ -154,6 +154,10 @@ async def test_feed_is_laid_out_as_every_answer(database: Database) -> None:
         (b"seq=abc", {"Seq"}),
         (b"seq=9223372036854775808", {"Seq"}),
         (b"seq=", {"Seq"}),
+        (b"seq=%2B-5", {"Seq"}),
+        (b"seq=%C2%B2", {"Seq"}),
+        (b"seq=1_0", {"Seq"}),
+        (b"pageSize=--1", {"PageSize"}),
         (b"pageSize=abc", {"PageSize"}),
         (b"orderBy=sideways", {"OrderBy"}),
         (b"orderBy=2", {"OrderBy"}),
@@ -171,6 +175,8 @@ def test_defaults_and_preferences() -> None:
     assert wait_seconds([b"respond-async, wait=10"]) == 10
     assert wait_seconds([b'Wait="99"']) == 30
     assert wait_seconds([b"wait=soon"]) == 0
+    assert wait_seconds([b"wait=\xb2", b"wait=1\xb2", b'wait="', b"wait=-1"]) == 0
+    assert wait_seconds([b"wait=" + b"9" * 10_000]) == 30
     assert wait_seconds(None) == 0
 
 
@@ -188,6 +194,37 @@ async def test_long_poll_answers_when_an_entry_is_numbered(database: Database) -
     database.wake("feed")
     assert json.loads(await asyncio.wait_for(waiting, 5))[0]["sequenceNumber"] == 2
     await listener.stop()
+
+
+async def test_a_long_poll_that_need_not_wait_has_the_tag_of_the_page(database: Database) -> None:
+    await add_entries(database, "ttd", 1)
+    plain = await routes(database).get_feed(call())
+    waited = await routes(database).get_feed(call(prefer=b"wait=5"))
+    assert dict(waited.headers) == {**dict(plain.headers), b"preference-applied": b"wait=5"}
+
+
+async def test_many_who_wait_leave_the_database_to_others() -> None:
+    looking, most, looks = 0, 0, 0
+
+    class Counting:
+        async def fetchval(self, *_: object) -> None:
+            nonlocal looking, most, looks
+            looking += 1
+            most, looks = max(most, looking), looks + 1
+            for _ in range(3):
+                await asyncio.sleep(0)
+            looking -= 1
+
+    reader = FeedReader(cast("Any", Counting()))
+    query = FeedQuery(0, 500, descending=False)
+    waiting = [asyncio.ensure_future(reader.page_within("ttd", query, 30)) for _ in range(200)]
+    await until(lambda: looks == 200)
+    reader._wake()
+    await until(lambda: looks >= 400)
+    assert most == 2
+    for one in waiting:
+        one.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
 
 
 async def test_long_poll_ends_empty_when_its_time_is_over(database: Database) -> None:

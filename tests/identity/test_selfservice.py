@@ -114,6 +114,9 @@ async def test_scopes_are_made_given_used_and_withdrawn(world: World) -> None:
     assert fresh.status_code == 200 and fresh.headers["etag"] != shown.headers["etag"]
     stale = await owner("PUT", "/scopes", changed, params=query, headers={"If-Match": shown.headers["etag"]})
     assert stale.status_code == 412
+    # Beyond the year 9999: no version that any scope can have.
+    strange = await owner("PUT", "/scopes", changed, params=query, headers={"If-Match": f'"{"9" * 18}"'})
+    assert strange.status_code == 412
     granted = await owner("PUT", f"/scopes/access/{KOMMUNE}", params=query)
     assert granted.json()["state"] == "APPROVED" and granted.json()["owner_orgno"] == "991825827"
     assert [one["consumer_orgno"] for one in (await owner("GET", "/scopes/access", params=query)).json()] == [

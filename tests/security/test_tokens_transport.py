@@ -434,7 +434,7 @@ async def test_082_nothing_tells_which_codes_exist(world: RunningWorld, api: End
 @pytest.mark.parametrize(
     ("headers", "text"),
     [
-        ([], "API key required for Metrics endpoints"),
+        ([], "API key required for metrics"),
         ([("X-API-Key", "")], "API key cannot be empty"),
         ([("X-API-Key", "  ")], "API key cannot be empty"),
         ([("X-API-Key", "right")], "Invalid API key"),

@@ -23,7 +23,7 @@ from varsel.runtime.settings import Settings
 
 #: Status of callers that went away: nobody sees such an answer.
 _GONE = 499
-#: Status of headers that are too long: the server answers before it knows which path is asked.
+#: Status of headers that are too long: the server answers before it knows which path is asked, as it does to broken HTTP.
 _TOO_LONG = 431
 
 
@@ -44,7 +44,7 @@ class Contract:
         """AssertionError when the description does not tell of this answer; else the operation, None where no route is."""
         where = f"{method} {path} {status}"
         route, _, _ = self._table.find(method, path)
-        if route is None or status == _TOO_LONG:
+        if route is None or status == _TOO_LONG or (status == 400 and headers.get("connection") == "close"):
             # Routing refuses by itself; the site around the router has pages that no row describes.
             return None
         endpoint = route.bound.endpoint
@@ -59,7 +59,8 @@ class Contract:
             told = self.document["components"]["responses"][told["$ref"].rpartition("/")[2]]
         content = told.get("content", {})
         if not body:
-            assert status >= 300 or not content, f"{where}: a body was told of, and none came"
+            either = status in (415, 503) or (status == 404 and endpoint.typed)
+            assert either or not content, f"{where}: a body was told of, and none came"
             return endpoint.operation
         kind = headers.get("content-type", "").partition(";")[0]
         assert kind in content, f"{where}: {kind or 'no content type'} is not told of, but {sorted(content)}"

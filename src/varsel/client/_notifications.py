@@ -310,7 +310,7 @@ class _Notifications(Additions):
         return answers.DailyFile(
             name=disposition.partition("filename=")[2].split(";")[0].strip('" '),
             content=answer.content,
-            rows=int(rows) if rows.isdigit() else 0,
+            rows=int(rows) if rows.isdecimal() else 0,
             environment=answer.headers.get("x-environment", ""),
         )
 

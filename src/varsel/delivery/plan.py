@@ -62,7 +62,10 @@ def plan(
     owner: UUID | None = None,
     limits: PartLimits = LINK,
 ) -> list[Planned]:
-    """The rows of an order. `key` makes the search key of an identity; `owner` takes what may leave at once."""
+    """The rows of an order. `key` makes the search key of an identity; `owner` takes what may leave at once.
+
+    Instant orders, whose rows are made as they are accepted, come here to be shown only: their texts have no keywords.
+    """
     rows: list[Planned] = []
     positions = {"Email": 0, "Sms": 0}
     daytime = is_daytime("Sms", order.sending_policy)
@@ -71,6 +74,7 @@ def plan(
     sms_ready = window.opening(max(order.requested_at, now)) if daytime else order.requested_at
     lane = LANE_COMPOSED if order.kind == "Composed" else LANE_ORDINARY
     plain_parts: tuple[int, int] | None = None
+    has_keywords = order.kind != "Instant"
     for addressee in addressees:
         channel = addressee.channel
         position = positions[channel]
@@ -83,13 +87,15 @@ def plan(
             if channel == "Email":
                 if content.email is None:
                     raise PlanError("the order has no e-mail text")
-                subject = fill_subject(content.email.subject, addressee.name, addressee.number)
-                replace = fill_html if content.email.html else fill
-                body = replace(content.email.body, addressee.name, addressee.number)
+                if has_keywords:
+                    subject = fill_subject(content.email.subject, addressee.name, addressee.number)
+                    replace = fill_html if content.email.html else fill
+                    body = replace(content.email.body, addressee.name, addressee.number)
             else:
                 if content.sms is None:
                     raise PlanError("the order has no SMS text")
-                body = fill(content.sms.body, addressee.name, addressee.number)
+                if has_keywords:
+                    body = fill(content.sms.body, addressee.name, addressee.number)
                 if body is not None:
                     parts, length = min(count_parts(body, limits).count, limits.most), len(body)
                 else:

@@ -162,7 +162,7 @@ class PolicyAuthorizer:
         values = call.headers.get(b"x-api-key")
         right = self._settings.metrics_api_key.encode()
         if not values:
-            text = "API key required for Metrics endpoints"
+            text = "API key required for metrics"
         elif not b"".join(values).strip():
             text = "API key cannot be empty"
         elif not right:

@@ -113,6 +113,7 @@ ENDPOINTS: Final = (
         examples=examples.CANCELLED,
         responses={200: OrderWithStatus},
         problems=(400, 401, 403, 404, 409),
+        missing_is_told=True,
         deprecated=True,
         description=(
             "Works for orders of both generations, one shipment at a time. 200 means that nothing of it leaves afterwards; 409 that "
@@ -138,6 +139,7 @@ ENDPOINTS: Final = (
         "Cancel an order with its reminders",
         responses={200: CancelledChain},
         problems=(400, 401, 403, 404, 409),
+        missing_is_told=True,
         description=(
             "Cancels every member of the chain that nothing has left of, all at once; 409 when that is none of them. Again for a "
             "cancelled chain: 200."

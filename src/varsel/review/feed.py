@@ -17,6 +17,8 @@ from varsel.store.database import Database, Listener
 _sql = queries.load("varsel.review")
 _FIRST: Final = 2**63 - 1
 EMPTY: Final = b"[]"
+#: Those who wait look again so many at a time: one entry wakes them all, and the database has other callers.
+_LOOKING_AT_ONCE: Final = 2
 
 
 class FeedReader:
@@ -25,6 +27,7 @@ class FeedReader:
     def __init__(self, database: Database, listener: Listener | None = None) -> None:
         self._database = database
         self._news = asyncio.Event()
+        self._looking = asyncio.Semaphore(_LOOKING_AT_ONCE)
         if listener is not None:
             listener.on("feed", self._wake)
 
@@ -54,7 +57,8 @@ class FeedReader:
         deadline = loop.time() + seconds
         while True:
             news = self._news
-            page = await self._page(creator, query)
+            async with self._looking:
+                page = await self._page(creator, query)
             left = deadline - loop.time()
             if page is not None or left <= 0:
                 return page or EMPTY

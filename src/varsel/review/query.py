@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qsl
@@ -9,6 +10,8 @@ from urllib.parse import parse_qsl
 from varsel.runtime.errors import ValidationProblem
 
 MAX_INT64: Final = 2**63 - 1
+_INTEGER: Final = re.compile(r"[+-]?[0-9]{1,20}")
+_SECONDS: Final = re.compile(r'"?([0-9]+)"?')
 
 
 def parameters(query: bytes) -> dict[str, str]:
@@ -22,10 +25,9 @@ def parameters(query: bytes) -> dict[str, str]:
 
 
 def _integer(text: str, largest: int) -> int | None:
-    digits = text.strip()
-    if not digits.lstrip("+-").isascii() or not digits.lstrip("+-").isdigit() or len(digits) > 20:
+    if _INTEGER.fullmatch(text.strip()) is None:
         return None
-    number = int(digits)
+    number = int(text)
     return number if -largest - 1 <= number <= largest else None
 
 
@@ -63,6 +65,6 @@ def wait_seconds(prefer: list[bytes] | None) -> float:
     for value in prefer or ():
         for preference in value.decode("latin-1").split(","):
             name, _, number = preference.partition(";")[0].partition("=")
-            if name.strip().lower() == "wait" and number.strip().strip('"').isdigit():
-                return float(min(int(number.strip().strip('"')[:6]), 30))
+            if name.strip().lower() == "wait" and (given := _SECONDS.fullmatch(number.strip())):
+                return float(min(int(given[1][:6]), 30))
     return 0.0

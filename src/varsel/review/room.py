@@ -56,7 +56,7 @@ class ReviewRoom:
             DailyFiles(database, settings.environment),
             keep_feed=timedelta(days=settings.keep_feed_days),
         )
-        telling = WebhookRoutes(database, calendar, master_key, sandbox=sandbox)
+        telling = WebhookRoutes(database, calendar, master_key, base_url=settings.base_url, sandbox=sandbox)
         return cls(
             (
                 *bind(routes.ENDPOINTS, reading),

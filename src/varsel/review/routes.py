@@ -157,7 +157,7 @@ ENDPOINTS: Final = (
         "search_person",
         Policy.SUPPORT,
         "Support search by person",
-        responses={200: list[FoundOrder]},
+        responses={200: list[FoundOrder], 304: None},
         problems=(400, 401, 403, "NOT-00002"),
         description="Every notification generated for a person, across all creators, newest order first. Each search is audited.",
         parameters=support("NationalIdentityNumber", 11),
@@ -169,7 +169,7 @@ ENDPOINTS: Final = (
         "search_organization",
         Policy.SUPPORT,
         "Support search by organisation",
-        responses={200: list[FoundOrder]},
+        responses={200: list[FoundOrder], 304: None},
         problems=(400, 401, 403, "NOT-00002"),
         description="Every notification generated for an organisation, across all creators, newest order first. Each search is audited.",
         parameters=support("OrganizationNumber", 9),
@@ -260,7 +260,8 @@ class Routes:
             await asyncio.wait((page, gone), return_when=asyncio.FIRST_COMPLETED)
             if not page.done():
                 raise CodedProblem("NOT-00002")
-            return Reply(200, page.result(), ((b"preference-applied", b"wait=%d" % int(seconds)),))
+            applied = (b"preference-applied", b"wait=%d" % int(seconds))
+            return with_etag(call, Reply(200, page.result(), (applied,)))
         finally:
             await end(page, gone)
 
@@ -287,7 +288,7 @@ class Routes:
 
     async def _found(self, call: Call, kind: search.Kind) -> Reply:
         number, within = search.asked(call.headers, call.query, kind, self._now())
-        return Reply(200, await self._search.find(kind, number, within, call.caller))
+        return answer(call, await self._search.find(kind, number, within, call.caller))
 
     def _now(self) -> datetime:
         return self._calendar.now()

@@ -21,6 +21,7 @@ from varsel.review.webhooks_wire import (
     WebhookTest,
     WebhookWithSecret,
 )
+from varsel.runtime.asgi import with_etag
 from varsel.runtime.calls import creator_of
 from varsel.runtime.clock import Calendar
 from varsel.runtime.endpoints import BASE, Call, Endpoint, Policy, Reply
@@ -80,7 +81,7 @@ ENDPOINTS: Final = (
         "get_webhooks",
         Policy.CREATE,
         "List webhooks",
-        responses={200: list[Webhook]},
+        responses={200: list[Webhook], 304: None},
         problems=(401, 403),
         description="The caller's endpoints, oldest first, without their secrets.",
         tag=_TAG,
@@ -91,8 +92,9 @@ ENDPOINTS: Final = (
         "get_webhook",
         Policy.CREATE,
         "One webhook",
-        responses={200: Webhook},
+        responses={200: Webhook, 304: None},
         problems=(401, 403, 404),
+        missing_is_told=True,
         typed=_ID,
         description="An endpoint, and whether it is failing.",
         tag=_TAG,
@@ -105,6 +107,7 @@ ENDPOINTS: Final = (
         "Remove a webhook",
         responses={204: None},
         problems=(401, 403, 404),
+        missing_is_told=True,
         typed=_ID,
         description="Nothing more is sent to it; what waited is dropped.",
         tag=_TAG,
@@ -117,6 +120,7 @@ ENDPOINTS: Final = (
         "Test a webhook",
         responses={202: WebhookTest},
         problems=(401, 403, 404),
+        missing_is_told=True,
         typed=_ID,
         description="Sends `webhook.test` once, also to an endpoint that was turned off; a 2xx answer turns it on again.",
         tag=_TAG,
@@ -129,6 +133,7 @@ ENDPOINTS: Final = (
         "Change a webhook's secret",
         responses={200: WebhookWithSecret},
         problems=(401, 403, 404),
+        missing_is_told=True,
         typed=_ID,
         description="Answers with a new secret. For 24 hours every event carries two signatures, one with each secret.",
         tag=_TAG,
@@ -139,8 +144,9 @@ ENDPOINTS: Final = (
         "get_webhook_attempts",
         Policy.CREATE,
         "What was tried",
-        responses={200: list[WebhookAttempt]},
+        responses={200: list[WebhookAttempt], 304: None},
         problems=(401, 403, 404),
+        missing_is_told=True,
         typed=_ID,
         description=f"The latest {_SHOWN_ATTEMPTS} tries of the last 30 days, newest first.",
         tag=_TAG,
@@ -214,9 +220,16 @@ class WebhookRoutes:
     """Answers of the endpoints above."""
 
     def __init__(
-        self, database: Database, calendar: Calendar, sealer: Sealer, *, sandbox: bool = False
+        self,
+        database: Database,
+        calendar: Calendar,
+        sealer: Sealer,
+        *,
+        base_url: str,
+        sandbox: bool = False,
     ) -> None:
         self._database = database
+        self._place = base_url + PATH
         self._calendar = calendar
         self._sealer = sealer
         self._sandbox = sandbox
@@ -236,15 +249,15 @@ class WebhookRoutes:
         answer = WebhookWithSecret(
             id=str(webhook_id), url=url, events=events, created_at=wire_time(now), secret=shown
         )
-        return Reply(201, pretty(answer), ((b"location", f"{PATH}/{webhook_id}".encode()),))
+        return Reply(201, pretty(answer), ((b"location", f"{self._place}/{webhook_id}".encode()),))
 
     async def get_webhooks(self, call: Call) -> Reply:
         rows = await self._database.fetch(_sql.webhooks, creator_of(call), None)
-        return Reply(200, pretty([Webhook(**_members(row)) for row in rows]))
+        return with_etag(call, Reply(200, pretty([Webhook(**_members(row)) for row in rows])))
 
     async def get_webhook(self, call: Call) -> Reply:
         row = await self._database.fetchrow(_sql.webhooks, creator_of(call), _id(call))
-        return Reply(200, pretty(Webhook(**_members(_found(row)))))
+        return with_etag(call, Reply(200, pretty(Webhook(**_members(_found(row))))))
 
     async def delete_webhook(self, call: Call) -> Reply:
         _found(await self._database.fetchval(_sql.delete_webhook, _id(call), creator_of(call)))
@@ -269,22 +282,18 @@ class WebhookRoutes:
         webhook_id = _id(call)
         _found(await self._database.fetchrow(_sql.webhooks, creator_of(call), webhook_id))
         rows = await self._database.fetch(_sql.webhook_attempts, webhook_id, _SHOWN_ATTEMPTS)
-        return Reply(
-            200,
-            pretty(
-                [
-                    WebhookAttempt(
-                        message_id=row["message_id"],
-                        type=row["type"],
-                        at=wire_time(row["at"]),
-                        status=row["status"],
-                        detail=row["detail"],
-                        duration_ms=row["took_ms"],
-                    )
-                    for row in rows
-                ]
-            ),
-        )
+        attempts = [
+            WebhookAttempt(
+                message_id=row["message_id"],
+                type=row["type"],
+                at=wire_time(row["at"]),
+                status=row["status"],
+                detail=row["detail"],
+                duration_ms=row["took_ms"],
+            )
+            for row in rows
+        ]
+        return with_etag(call, Reply(200, pretty(attempts)))
 
 
 def _id(call: Call) -> UUID:

@@ -50,10 +50,11 @@ class ShipmentRecipient(msgspec.Struct, rename="camel"):
     last_update: WireTime
 
 
-class Shipment(msgspec.Struct, rename="camel", omit_defaults=True):
+class Shipment(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
     """Delivery manifest: where an order and each of its messages stand."""
 
     shipment_id: Identifier
+    senders_reference: Reference | None = None
     type: Annotated[
         Literal["Notification", "Reminder", "Instant", "Composed"],
         Meta(description="Kind of the order; v1 orders are `Notification`."),
@@ -64,7 +65,6 @@ class Shipment(msgspec.Struct, rename="camel", omit_defaults=True):
         list[ShipmentRecipient],
         Meta(description="One entry per message, e-mail before SMS; empty until the order is processed."),
     ]
-    senders_reference: Reference | None = None
 
 
 class FeedRecipient(msgspec.Struct, rename="camel"):
@@ -81,7 +81,7 @@ class FeedRecipient(msgspec.Struct, rename="camel"):
     last_update: WireTime
 
 
-class FeedEntry(msgspec.Struct, rename="camel", omit_defaults=True):
+class FeedEntry(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
     """An order that has reached its final status; written once."""
 
     sequence_number: Annotated[
@@ -93,12 +93,12 @@ class FeedEntry(msgspec.Struct, rename="camel", omit_defaults=True):
         ),
     ]
     shipment_id: Identifier
+    senders_reference: Reference | None = None
     recipients: Annotated[list[FeedRecipient], Meta(description="One entry per message.")]
     status: Annotated[
         Literal["Order_Completed", "Order_SendConditionNotMet"], Meta(description="The final status.")
     ]
     last_update: WireTime
-    senders_reference: Reference | None = None
     shipment_type: OrderKind | None = None
 
 

@@ -214,8 +214,7 @@ def _prepare(bound: Bound, telemetry: Meter | None) -> Route:
         consumes=None
         if endpoint.consumes is None
         else frozenset(kind.lower().encode() for kind in endpoint.consumes),
-        needs_type=endpoint.consumes is not None
-        and (endpoint.body_name is not None or endpoint.request is not None),
+        needs_type=endpoint.needs_type,
         reads_body=endpoint.method not in ("GET", "HEAD"),
         observe=telemetry.of(endpoint.operation) if telemetry else _uncounted,
     )

@@ -109,6 +109,7 @@ class Endpoint:
     request: Any = None
     responses: Mapping[int, Any] = field(default_factory=dict)
     problems: tuple[int | str, ...] = ()  # statuses and NOT- codes
+    missing_is_told: bool = False  # its 404 has a body (1.7.3); those of others are empty (1.7.4)
     deprecated: bool = False
     internal: bool = False
     indented: bool = (
@@ -123,6 +124,11 @@ class Endpoint:
     #: Examples for the document: "request", or a status such as "201", to a JSON value.
     examples: Mapping[str, Any] = field(default_factory=dict)
     tag: str = ""  # group in the document; the path's first own segment when empty
+
+    @property
+    def needs_type(self) -> bool:
+        """Whether a missing Content-Type is refused, after authentication (1.3)."""
+        return self.consumes is not None and (self.body_name is not None or self.request is not None)
 
 
 Handler = Callable[[Call], Awaitable[Reply]]

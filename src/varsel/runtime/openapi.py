@@ -159,11 +159,18 @@ _PROBLEMS: Final[Mapping[str, dict[str, Any]]] = {
 _EMPTY: Final[Mapping[int, str]] = {
     401: "No valid credential; empty body.",
     403: "The credential does not allow this, or names no organisation; empty body.",
-    404: "Not found, or another creator's. Reads of orders answer with an empty body, the rest with a problem.",
-    415: "The content type is another than declared (empty body), or is missing (problem).",
+    404: "Not found, or another creator's; empty body.",
+    415: "The content type is another than declared; empty body.",
     413: "The body is larger than 30,000,000 bytes.",
     500: "Varsel failed; empty body.",
     503: "A part that Varsel needs does not answer; `Retry-After` tells when to try again. Empty body.",
+}
+
+
+#: The same where a problem tells of them, always (404) or where the content type is missing (415).
+_TOLD: Final[Mapping[int, str]] = {
+    404: "Not found, or another creator's; empty where the id is no UUID and the path asks for one.",
+    415: "The content type is another than declared (empty body), or is missing (problem).",
 }
 
 
@@ -351,8 +358,8 @@ def _responses(endpoint: Endpoint, types: Mapping[int, dict[str, Any]]) -> dict[
         statuses.add(403)
     if endpoint.consumes is not None:
         statuses.add(415)
-    if endpoint.request is not None:
-        statuses.add(413)
+    if endpoint.method != "GET":
+        statuses.add(413)  # a body is read, and limited, also where none is looked at
     statuses |= {500, 503}
     for status in sorted(statuses | set(coded)):
         if str(status) in found:
@@ -362,7 +369,10 @@ def _responses(endpoint: Endpoint, types: Mapping[int, dict[str, Any]]) -> dict[
         elif status == 401 and endpoint.policy is Policy.METRICS_KEY:
             found["401"] = {"$ref": "#/components/responses/metricsKey"}
         else:
-            found[str(status)] = {"$ref": f"#/components/responses/{_shared_name(status)}"}
+            name = _shared_name(status)
+            if (status == 404 and endpoint.missing_is_told) or (status == 415 and endpoint.needs_type):
+                name = f"told{status}"
+            found[str(status)] = {"$ref": f"#/components/responses/{name}"}
     return {status: found[status] for status in sorted(found)}
 
 
@@ -420,9 +430,11 @@ def _shared_responses() -> dict[str, Any]:
             },
         },
     }
+    for status, description in _TOLD.items():
+        shared[f"told{status}"] = problem("PlainProblem", description, plain_example(status))
     for status in sorted({*PLAIN, *_EMPTY}):
         description = _EMPTY.get(status, _reason(status))
-        if status in (409, 413, 415, 429) or (status == 404):
+        if status in (409, 413, 429):
             shared[_shared_name(status)] = problem("PlainProblem", description, plain_example(status))
         else:
             shared[_shared_name(status)] = {"description": description}

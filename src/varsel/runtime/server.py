@@ -12,6 +12,7 @@ import contextlib
 import errno
 import gc
 import logging
+import re
 import socket
 from collections.abc import Callable, Iterable, Sequence
 from email.utils import formatdate
@@ -29,6 +30,7 @@ from uvicorn.protocols.http.httptools_impl import (
 from uvicorn.server import ServerState
 
 from varsel.runtime.clock import Machine, SystemMachine
+from varsel.runtime.cycle import CLOSE, Cycle
 from varsel.runtime.endpoints import RESPOND
 from varsel.runtime.errors import OperatorError
 
@@ -47,7 +49,12 @@ LINGER_BYTES: Final = 64 * 1024 * 1024
 LINGER_SECONDS: Final = 10.0
 #: Seconds in which requests that cross with a stop are still answered.
 CROSSING_SECONDS: Final = 0.1
-_CLOSE: Final = b"connection: close\r\n"
+_FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
+#: What a Host header may hold (RFC 9112 3.2, RFC 3986 3.2.2 and 3.2.3).
+_HOST: Final = re.compile(rb"[A-Za-z0-9._~%!$&'()*+,;=:\[\]-]*")
+#: A method of any name (RFC 9110 9.1) where a request begins, and the one in whose place the parser reads it.
+_METHOD: Final = re.compile(rb"(?:\r\n)*([!#$%&'*+.^_`|~0-9A-Za-z-]{1,40}) ")
+_STAND_IN: Final = b"OPTIONS"
 _TICK: Final = 1.0
 _BACKLOG: Final = 2048
 
@@ -57,7 +64,11 @@ class _HeadTooLongError(Exception):
 
 
 class _HostError(Exception):
-    """An HTTP/1.1 request names no host, or several."""
+    """An HTTP/1.1 request names no host, several, or what cannot be one."""
+
+
+class _VersionError(Exception):
+    """The request is in HTTP/0.9, HTTP/2.0 or what else the parser knows."""
 
 
 class _State(ServerState):
@@ -101,74 +112,8 @@ class Limits:
         self.linger_seconds = linger_seconds
 
 
-class Cycle(RequestResponseCycle):
-    """One request and its response. `respond` is what ASGI lacks: a whole response at once."""
-
-    #: The task that runs the application, and the server's set of them; set where it is started.
-    task: asyncio.Task[None]
-    tasks: set[asyncio.Task[None]]
-
-    async def run_asgi(self, app: Any) -> None:
-        # In place of uvicorn's: the task leaves the server's set here, which spares each request a callback of the loop.
-        try:
-            await app(self.scope, self.receive, self.send)
-        except BaseException as error:
-            log.error("request failed", action="http.failed", exc_info=error)
-            await self._give_up()
-        else:
-            if not (self.response_complete or self.disconnected):
-                log.error("request not answered", action="http.failed", started=self.response_started)
-                await self._give_up()
-        finally:
-            self.on_response = _nothing
-            self.tasks.discard(self.task)
-
-    async def _give_up(self) -> None:
-        if self.response_complete:
-            return  # a framework has answered with its own 500 before it let the error through
-        if self.response_started:
-            self.transport.close()  # half an answer: that it ends too soon is all that can still be said
-        elif not self.disconnected:
-            await self.send_500_response()
-
-    def respond(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> bool:
-        """Write a complete response; False when it has to go by `send` instead.
-
-        ASGI has head and body written apart, and each write is a system call: a seventh of what a short answer costs. `headers`
-        hold the length of the body, names in lower case.
-        """
-        if self.disconnected:
-            return True
-        if self.flow.write_paused or self.response_started:
-            return False
-        lines = [b"%b: %b\r\n" % header for header in (*self.default_headers, *headers)]
-        if not self.keep_alive:
-            if _CLOSE not in lines:
-                lines.append(_CLOSE)
-        elif _CLOSE in lines:
-            self.keep_alive = False
-        head = b"%b%b\r\n" % (STATUS_LINE[status], b"".join(lines))
-        if head.count(b"\n") != len(lines) + 2 or head.count(b"\r") != len(lines) + 2:
-            raise RuntimeError("a header of this response holds a line break")
-        self.response_started = True
-        self.waiting_for_100_continue = False
-        self.transport.write(head + body if body and self.scope["method"] != "HEAD" else head)
-        self.response_complete = True
-        self.message_event.set()
-        if not self.keep_alive:
-            self.transport.close()
-        self.on_response()
-        # It holds this method, and so this object: without the knot a request is gone with its last reference.
-        self.scope.pop("extensions", None)
-        return True
-
-
-def _nothing() -> None:
-    """What there is to do after an answer that comes when its connection has gone on."""
-
-
 class Connection(HttpToolsProtocol):
-    """One connection. A refusal (400, 408, 431) is the last answer it gives."""
+    """One connection. A refusal (400, 408, 431, 505) is the last answer it gives."""
 
     def __init__(
         self,
@@ -180,10 +125,14 @@ class Connection(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         assert isinstance(server_state, _State)
         self._state = server_state
+        self._in_message = False
         self._in_head = False
         self._fed = 0  # bytes given to the parser since the head began
+        self._unsure = False  # more of them came before
         self._measure = False  # the head may be too long: count it when it is complete
         self._since = 0.0  # start of the head, last byte of the body, or start of lingering
+        self._method = b""  # of the request in hand, where the parser knows no such method
+        self._resuming = False  # the parser reads a head again whose request has begun
         self._refusal = 0
         self._lingering = False
         self._forgotten = 0
@@ -200,49 +149,109 @@ class Connection(HttpToolsProtocol):
             self._state.empty.set()
 
     def data_received(self, data: bytes) -> None:
-        if self._refusal:
+        if self._refusal or self._lingering:
             self._forget(len(data))
             return
         limit = self._state.limits.head_bytes
-        self._fed = self._fed + len(data) if self._in_head else len(data)
-        self._measure = self._fed > limit
+        before, in_head, begins = self._current(), self._in_head, not self._in_message
+        fed = self._fed + len(data) if in_head else len(data)
+        self._measure = fed > limit or self._unsure
         try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            # No other protocol is spoken here: the request is answered as it is, and what follows is read as HTTP again.
-            rest = data[upgrade.args[0] :]
-            if rest:
-                self.data_received(rest)
-            return
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                self._stay(data, upgrade.args[0])
         except httptools.HttpParserError as error:
-            self._refuse(431 if isinstance(error.__context__, _HeadTooLongError) else 400)
+            if begins and self._current() is before and _is_of_method(error) and self._name_method(data):
+                return
+            self._refuse(_status_of(error.__context__))
             return
-        if self._in_head and self._fed > limit:
-            self._refuse(431)
+        if not self._in_head:
+            self._unsure = False
+        elif (begins or in_head) and self._current() is before:
+            self._fed = fed
+            if fed > limit:
+                self._refuse(431)
+        else:
+            # It began behind something else in these bytes: how long it is so far is unknown.
+            self._fed, self._unsure = 0, True
+
+    def _stay(self, data: bytes, end: int) -> None:
+        """Where the parser stops at `end` of a head because another protocol would follow: none is spoken here, it goes on as HTTP."""
+        while True:
+            framing = [header for header in self.headers if header[0] in _FRAMING]
+            if framing:
+                self._expect_body(framing)
+            data = data[end:]
+            if not data:
+                return
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                end = upgrade.args[0]
+            else:
+                return
+
+    def _expect_body(self, framing: list[tuple[bytes, bytes]]) -> None:
+        """Go back to where the body begins: with an upgrade in sight the parser takes it for the other protocol's."""
+        cycle = self.cycle
+        close = CLOSE if not self.parser.should_keep_alive() else b""
+        cycle.more_body = True
+        cycle.message_event.clear()
+        self._new_parser()
+        self._resuming = True
+        lines = b"".join(b"%b: %b\r\n" % header for header in framing)
+        self.parser.feed_data(b"POST / HTTP/1.1\r\n%b%b\r\n" % (lines, close))
+
+    def _name_method(self, data: bytes) -> bool:
+        """Read a request again whose method the parser does not know: that no path has it is for the application to say.
+
+        Only where it is the first of what was read: behind others nothing tells where it begins, and it is broken HTTP.
+        """
+        named = _METHOD.match(data)
+        if named is None:
+            return False
+        self._method = named[1]
+        self._new_parser()
+        self._in_message = self._in_head = False
+        self.data_received(_STAND_IN + data[named.end(1) :])
+        return True
+
+    def _new_parser(self) -> None:
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn makes its own
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._in_head = True
+        self._in_message = self._in_head = True
         self._since = self._state.loop_time()
 
     def on_headers_complete(self) -> None:
         self._in_head = False
+        if self._resuming:
+            self._resuming = False
+            return
         if self._measure:
             size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
             if size > self._state.limits.head_bytes:
                 raise _HeadTooLongError
         version = self.parser.get_http_version()
         # RFC 9112 3.2: a proxy in front could have read another host than we do.
-        if version == "1.1" and [name for name, _ in self.headers].count(b"host") != 1:
-            raise _HostError
+        if version == "1.1":
+            hosts = [value for name, value in self.headers if name == b"host"]
+            if len(hosts) != 1 or _HOST.fullmatch(hosts[0]) is None:
+                raise _HostError
+        elif version != "1.0":
+            raise _VersionError
         if self.url.startswith(b"/") and b"#" not in self.url:
             raw_path, _, query = self.url.partition(b"?")
         else:
             address = httptools.parse_url(self.url)
-            raw_path, query = address.path, address.query or b""
+            raw_path, query = address.path or b"/", address.query or b""
         path = raw_path.decode("ascii")
         scope = self.scope
-        scope["method"] = self.parser.get_method().decode("ascii")
+        scope["method"] = (self._method or self.parser.get_method()).decode("ascii")
+        self._method = b""
         scope["http_version"] = version
         scope["path"] = unquote(path) if "%" in path else path
         scope["raw_path"] = raw_path
@@ -261,6 +270,7 @@ class Connection(HttpToolsProtocol):
             keep_alive=version != "1.0" and self.parser.should_keep_alive() and not self._state.stopping,
             on_response=self.on_response_complete,
         )
+        cycle.linger = self._linger
         scope["extensions"] = cast("dict[str, Any]", {RESPOND: cycle.respond})
         if before is None or before.response_complete:
             self._start_asgi_task(cycle, self.app)
@@ -281,6 +291,10 @@ class Connection(HttpToolsProtocol):
             self._forget(len(body))  # answered early, as a 401 is: the rest of its body is of no use
             return
         super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._in_message = False
+        super().on_message_complete()
 
     def on_response_complete(self) -> None:
         # In place of uvicorn's: reading stays paused while pipelined requests wait, so that nobody can queue without end, and idle
@@ -327,14 +341,20 @@ class Connection(HttpToolsProtocol):
     def _say_refusal(self) -> None:
         if self.transport.is_closing():
             return
-        self._lingering = True
-        self._since = self._state.loop_time()
         answer = [STATUS_LINE[self._refusal]]
         for name, value in self.server_state.default_headers:
             answer += (name, b": ", value, b"\r\n")
         answer.append(b"content-length: 0\r\nconnection: close\r\n\r\n")
-        self.flow.resume_reading()
         self.transport.write(b"".join(answer))
+        self._linger()
+
+    def _linger(self) -> None:
+        """Nothing more is said; what the caller is still sending is read and forgotten."""
+        if self.transport.is_closing():
+            return
+        self._lingering = True
+        self._since = self._state.loop_time()
+        self.flow.resume_reading()
         with contextlib.suppress(OSError, NotImplementedError):
             self.transport.write_eof()
 
@@ -343,9 +363,11 @@ class Connection(HttpToolsProtocol):
         limits = self._state.limits
         waited = now - self._since
         cycle = self._current()
-        if self._refusal:
-            if self._lingering and waited > limits.linger_seconds:
+        if self._lingering:
+            if waited > limits.linger_seconds:
                 self.transport.abort()
+        elif self._refusal:
+            pass  # it follows the answers that are in hand
         elif self._in_head:
             if waited > limits.head_seconds:
                 self._refuse(408)
@@ -527,6 +549,24 @@ class HttpServer:
         if state.connections:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(state.empty.wait(), seconds)
+
+
+def _is_of_method(error: httptools.HttpParserError) -> bool:
+    # One that the parser does not know, or knows of another protocol.
+    return isinstance(error, httptools.HttpParserInvalidMethodError) or str(error).startswith(
+        "Invalid method"
+    )
+
+
+def _status_of(cause: BaseException | None) -> int:
+    """How a request is refused that the parser, or one of our own checks within it, did not take."""
+    match cause:
+        case _HeadTooLongError():
+            return 431
+        case _VersionError():
+            return 505
+        case _:
+            return 400
 
 
 def _ours(connections: Iterable[object]) -> list[Connection]:

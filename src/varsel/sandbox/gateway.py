@@ -237,7 +237,12 @@ def _received(entry: Any, reference: str, receiver: str) -> ReceivedSms:
         text = bytes.fromhex(text).decode("utf-16-be", "replace")
     minutes = entry.findtext("TTL") or ""
     return ReceivedSms(
-        reference, entry.findtext("SND") or "", receiver, text, int(minutes) if minutes.isdigit() else 0, ucs2
+        reference,
+        entry.findtext("SND") or "",
+        receiver,
+        text,
+        int(minutes) if minutes.isdecimal() else 0,
+        ucs2,
     )
 
 

@@ -155,6 +155,20 @@ async def test_every_kind_of_order(world: World, path: str, body: Any, kind: str
     assert "sig=" not in str(shown)
 
 
+async def test_instant_messages_are_shown_as_written(world: World) -> None:
+    """They have no keywords (docs/reference/delivery.md 4), so no text of the message differs from the order's."""
+    text = {"subject": "Hei $recipientName$", "body": "Hei $recipientName$"}
+    email = put(instant_email(), "recipientEmail.emailSettings", text)
+    [order] = (await tried(world, f"{CHAIN}/instant/email", email))["orders"]
+    assert not {"subject", "body"} & set(order["messages"][0])
+    assert order["email"] | text == order["email"]
+    # 153 characters and a keyword: two parts, which it would not be without.
+    sms_text = "x" * 153 + "$recipientName$"
+    body = put(instant_sms(), "recipientSms.smsSettings", {"body": sms_text})
+    [order] = (await tried(world, f"{CHAIN}/instant/sms", body))["orders"]
+    assert order["messages"][0]["parts"] == 2 and "body" not in order["messages"][0]
+
+
 async def test_sms_that_would_be_cut(world: World) -> None:
     answer = await world.send(CHAIN, chain(recipient=sms(smsSettings={"body": "x" * 3000})), **DRY)
     assert answer.headers["varsel-warning"] == "sms-truncated"

@@ -22,6 +22,13 @@ async def search(world: World, query: str = "", nin: str = KARI) -> list[dict[st
     return found
 
 
+async def test_2_17_an_unchanged_search_is_audited_and_not_sent_again(world: World) -> None:
+    tag = (await world.get(PERSON, nationalidentitynumber=KARI)).headers["etag"]
+    again = await world.get(PERSON, nationalidentitynumber=KARI, if_none_match=tag)
+    assert (again.status_code, again.content) == (304, b"")
+    assert await world.database.fetchval("select count(*) from audit_event") == 2
+
+
 async def test_2_17_every_notification_of_a_person_across_creators(world: World) -> None:
     resource = "urn:altinn:resource:example-resource"
     older = await world.add_order(creator="skd", requested_at=NOW - timedelta(days=2), reference=None)

@@ -10,7 +10,7 @@ from uuid import UUID
 import httpx2
 import pytest
 
-from tests.contract.review.world import BASE, World, open_world
+from tests.contract.review.world import BASE, PUBLIC, World, open_world
 from varsel.store.database import Database
 from varsel.store.ids import uuid7
 
@@ -30,7 +30,7 @@ async def test_registered_with_a_secret_that_is_shown_once(world: World) -> None
     answer = await add(world)
     assert answer.status_code == 201
     made = answer.json()
-    assert answer.headers["location"] == f"{PATH}/{made['id']}"
+    assert answer.headers["location"] == f"{PUBLIC}{PATH}/{made['id']}"  # links are absolute (1.1)
     assert made["url"] == URL
     assert made["events"] == ["order.completed", "order.condition-not-met", "order.corrected"]
     key = base64.b64decode(made["secret"].removeprefix("whsec_"), validate=True)
@@ -42,6 +42,14 @@ async def test_registered_with_a_secret_that_is_shown_once(world: World) -> None
     listed = (await world.get("future/webhooks")).json()
     assert listed == [{name: value for name, value in made.items() if name != "secret"}]
     assert (await world.get(f"future/webhooks/{made['id']}")).json() == listed[0]
+
+    for path in (
+        "future/webhooks",
+        f"future/webhooks/{made['id']}",
+        f"future/webhooks/{made['id']}/attempts",
+    ):
+        tag = (await world.get(path)).headers["etag"]
+        assert (await world.get(path, if_none_match=tag)).status_code == 304
 
 
 @pytest.mark.parametrize(

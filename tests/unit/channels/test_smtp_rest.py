@@ -8,6 +8,7 @@ import pytest
 
 from tests.unit.channels.conformance import email
 from tests.unit.channels.test_smtp import channel_to, deliver, free_port, hello, scripted
+from varsel.channels.email.session import Session
 from varsel.channels.email.smtp import Timeouts
 from varsel.channels.model import Accepted, Temporary
 
@@ -69,3 +70,26 @@ async def test_a_provider_that_is_down_is_left_alone_for_a_while() -> None:
     assert before.after is not None
     assert after.after is not None
     assert 0 < after.after <= before.after
+
+
+async def test_digits_that_are_none_to_int_are_no_smtp() -> None:
+    """`"²".isdigit()` is true and `int("²")` fails: said by a mail server it ended the connection without a word."""
+
+    class Mute(asyncio.Transport):
+        aborted = False
+
+        def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
+
+        def set_protocol(self, protocol: asyncio.BaseProtocol) -> None: ...
+
+        def is_closing(self) -> bool:
+            return self.aborted
+
+        def abort(self) -> None:
+            self.aborted = True
+
+    transport = Mute()
+    session = Session(transport, {"size": "\u00b2"})
+    assert session.most_octets == 0
+    session.data_received("25\u00b2 fine\r\n".encode())
+    assert transport.aborted and not session.usable

@@ -223,6 +223,11 @@ async def test_lingering_has_an_end(served):
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         b"GET / HTTP/1.1\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x y\r\n\r\n",
+        b"F@O / HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"FOO / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
+        b"FOO \r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: h2c\r\nTransfer-Encoding: gzip\r\n\r\n",
     ],
 )
 @on_both_loops
@@ -248,6 +253,117 @@ async def test_an_upgrade_is_answered_as_plain_http(served):
     writer.write(upgrade + request("/two"))
     assert await read_answer(reader) == (200, b"/one 0 0")
     assert await read_answer(reader) == (200, b"/two 0 0")
+    writer.close()
+
+
+@pytest.mark.parametrize("split", [False, True], ids=["at-once", "in-pieces"])
+@pytest.mark.parametrize("framing", ["Content-Length: 9", "Transfer-Encoding: chunked"])
+@on_both_loops
+async def test_a_body_behind_an_upgrade_belongs_to_its_request(served, framing, split):
+    # As java.net.http sends its first request to plain http. What the body says must never count as a request of its own.
+    world = await served()
+    reader, writer = await world.open()
+    hidden = b"GET /evil" if framing.startswith("Content") else b"9\r\nGET /evil\r\n0\r\n\r\n"
+    headers = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAA", framing)
+    head = request("/one", *headers, method="POST")
+    for part in (head, hidden) if split else (head + hidden,):
+        writer.write(part)
+        await writer.drain()
+        # Both ends share a loop: this lets the server read the one before the other is there.
+        await asyncio.sleep(0)
+    writer.write(request("/two"))
+    assert await read_answer(reader) == (200, b"/one 9 0")
+    assert await read_answer(reader) == (200, b"/two 0 0")
+    writer.close()
+
+
+@on_both_loops
+async def test_a_body_behind_an_upgrade_that_waits_its_turn(served):
+    world = await served()
+    reader, writer = await world.open()
+    upgrade = request("/next", "Connection: Upgrade", "Upgrade: h2c", method="POST", body=b"four")
+    empty = request(
+        "/empty", "Connection: Upgrade, close", "Upgrade: h2c", "Content-Length: 0", method="POST"
+    )
+    writer.write(request("/hold") + upgrade + empty)
+    await until(lambda: world.app.waiting)
+    world.app.release.set()
+    assert await read_answer(reader) == (200, b"/hold 0 0")
+    assert await read_answer(reader) == (200, b"/next 4 0")
+    assert await read_answer(reader) == (200, b"/empty 0 0")
+    assert await reader.read() == b""
+    writer.close()
+
+
+@on_both_loops
+async def test_thousands_of_upgrades_at_once_are_no_recursion(served):
+    world = await served()
+    reader, writer = await world.open()
+    writer.write(request("/", "Connection: Upgrade", "Upgrade: a") * 3000)
+    for _ in range(3000):
+        assert await read_answer(reader) == (200, b"/ 0 0")
+    writer.close()
+
+
+@pytest.mark.parametrize("method", ["FOO", "get", "GETS", "M-SEARCHING", "SETUP", "DESCRIBE"])
+@on_both_loops
+async def test_a_method_that_nobody_knows_reaches_the_application(served, method):
+    # Which then says 405 or 404, as it does for any other (RFC 9110 15.5.6).
+    world = await served()
+    seen: list[str] = []
+    serve = world.app.__call__
+
+    async def noting(scope, receive, send):
+        seen.append(scope["method"])
+        await serve(scope, receive, send)
+
+    world.server._config.loaded_app = noting
+    reader, writer = await world.open()
+    for _ in range(2):
+        writer.write(request("/a", method=method, body=b"abc") + request("/b"))
+        assert await read_answer(reader) == (200, b"/a 3 0")
+        assert await read_answer(reader) == (200, b"/b 0 0")
+    assert seen == [method, "GET"] * 2
+    # Also behind a body that was of no use to anybody.
+    early = request("/early", method="POST", body=b"forgotten")
+    writer.write(early[:-4])
+    assert (await read_answer(reader))[0] == 401
+    writer.write(early[-4:])
+    await until(lambda: all(not one._in_message for one in world.server._state.connections))
+    writer.write(request("/a", method=method))
+    assert await read_answer(reader) == (200, b"/a 0 0")
+    writer.close()
+
+
+@pytest.mark.parametrize("version", [" HTTP/2.0", " HTTP/0.9", ""])
+@on_both_loops
+async def test_other_versions_get_505(served, version):
+    world = await served()
+    answer = await world.say(f"GET /{version}\r\nHost: x\r\n\r\n".encode(), end=False)
+    assert answer.startswith(b"HTTP/1.1 505 ")
+
+
+@on_both_loops
+async def test_an_absolute_address_without_a_path_is_the_root(served):
+    world = await served()
+    assert (await world.say(request("http://x"), end=True)).endswith(b"\r\n\r\n/ 0 0")
+
+
+@on_both_loops
+async def test_a_head_behind_a_long_body_is_not_long_for_that(served):
+    world = await served()
+    reader, writer = await world.open()
+    last = request("/two", f"X: {'x' * 1000}")
+    writer.write(request("/one", method="POST", body=b"x" * (HEAD_LIMIT * 2)) + last[:50])
+    assert await read_answer(reader) == (200, b"/one %d 0" % (HEAD_LIMIT * 2))
+    writer.write(last[50:])
+    assert await read_answer(reader) == (200, b"/two 0 0")
+    # Nor does one that is too long pass for it.
+    last = request("/long", f"X: {'x' * HEAD_LIMIT}")
+    writer.write(request("/one", method="POST", body=b"x") + last[:-100])
+    assert (await read_answer(reader))[0] == 200
+    writer.write(last[-100:])
+    assert (await read_answer(reader))[0] == 431
     writer.close()
 
 
@@ -330,6 +446,57 @@ async def test_an_early_answer_leaves_the_connection_usable(served):
     assert (await read_answer(reader))[0] == 401
     writer.write(request("/after"))
     assert await read_answer(reader) == (200, b"/after 0 0")
+    writer.close()
+
+
+@pytest.mark.parametrize("version", ["1.1", "1.0"])
+@on_both_loops
+async def test_an_early_answer_that_ends_the_connection_is_heard(served, version):
+    # As nginx asks, unless told otherwise. Closed at once, the rest of the body would meet a reset, and the answer be lost with it.
+    world = await served()
+    reader, writer = await world.open()
+    head = f"POST /early HTTP/{version}\r\nHost: x\r\nConnection: close\r\nContent-Length: 8000000\r\n\r\n"
+    writer.write(head.encode())
+    for _ in range(80):
+        writer.write(b"x" * 100_000)
+        await writer.drain()
+    answer = await asyncio.wait_for(reader.read(), 10)
+    assert answer.startswith(b"HTTP/1.1 401 ") and b"connection: close" in answer
+    writer.close()
+    connections = world.server._state.connections
+    await until(lambda: not connections)
+
+
+@on_both_loops
+async def test_an_answer_in_place_of_100_continue_ends_the_connection(served):
+    world = await served()
+    reader, writer = await world.open()
+    expecting = ("Expect: 100-continue", "Content-Length: 60")
+    writer.write(request("/early", *expecting, method="POST"))
+    assert (await read_answer(reader))[0] == 401
+    # The caller leaves the body out and goes on: nothing of it may count as the body, nor the other way round.
+    writer.write(request("/next"))
+    assert await asyncio.wait_for(reader.read(), 10) == b""
+    writer.close()
+
+    reader, writer = await world.open()
+    writer.write(
+        request("/early", "Expect: 100-continue", method="POST", body=b"sent at once") + request("/next")
+    )
+    assert (await read_answer(reader))[0] == 401
+    assert await read_answer(reader) == (200, b"/next 0 0")
+    writer.close()
+
+
+@on_both_loops
+async def test_who_expects_100_continue_gets_it(served):
+    world = await served()
+    reader, writer = await world.open()
+    writer.write(request("/one", "Expect: 100-continue", "Content-Length: 4", method="POST"))
+    assert await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    writer.write(b"four" + request("/two"))
+    assert await read_answer(reader) == (200, b"/one 4 0")
+    assert await read_answer(reader) == (200, b"/two 0 0")
     writer.close()
 
 

@@ -255,7 +255,7 @@ class _Connection(asyncio.Protocol):
         for parameter in found.group(2).split():
             name, _, value = parameter.partition("=")
             name = name.upper()
-            if name == "SIZE" and value.isdigit() and int(value) > self._receiver.most_octets:
+            if name == "SIZE" and value.isdecimal() and int(value) > self._receiver.most_octets:
                 return b"552 5.3.4 Message too big\r\n"
             if name == "SMTPUTF8":
                 envelope.utf8 = True

@@ -36,7 +36,7 @@ class Session(asyncio.Protocol):
         self.dsn = "dsn" in extensions
         self.sized = "size" in extensions
         size = extensions.get("size", "").split()
-        self.most_octets = int(size[0]) if size and size[0].isdigit() else 0
+        self.most_octets = int(size[0]) if size and size[0].isdecimal() else 0
         self.handed_over = 0
         self.idle_since = 0.0
         self.needs_reset = False
@@ -118,7 +118,7 @@ class Session(asyncio.Protocol):
         self._buffer = lines.pop()
         for line in lines:
             text = line.decode("utf-8", "replace").rstrip()
-            if not text[:3].isdigit() or len(text[:3]) < 3 or text[3:4] not in ("", " ", "-"):
+            if not text[:3].isdecimal() or len(text[:3]) < 3 or text[3:4] not in ("", " ", "-"):
                 self._end("the answer is not SMTP")
                 self._transport.abort()
                 return

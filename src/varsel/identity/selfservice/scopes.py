@@ -31,6 +31,14 @@ def version_of(row: Mapping[str, Any]) -> int:
     return (changed - _EPOCH) // _MICROSECOND
 
 
+def _changed_at(version: int) -> datetime:
+    """When a scope of this version last changed; for what no clock shows a moment at which none did."""
+    try:
+        return _EPOCH + version * _MICROSECOND
+    except OverflowError:
+        return _EPOCH
+
+
 class Scopes:
     """Scopes of organisations. Only the owner of a prefix makes scopes under it, and only their owner gives them away."""
 
@@ -100,7 +108,7 @@ class Scopes:
                 draft.description,
                 encoded,
                 self._now,
-                None if expected is None else _EPOCH + expected * _MICROSECOND,
+                None if expected is None else _changed_at(expected),
             )
             if done is None:
                 now = await connection.fetchrow(sql.scope_of, name, actor.organisation)
