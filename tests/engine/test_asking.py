@@ -171,6 +171,7 @@ async def test_a_reserved_person_gets_nothing(database: Database, make_worker: M
     await until(lambda: fed(database))
     assert await state(database, order) == "Completed"
     assert email.handed == sms.handed == []
+    assert {row[0] for row in await database.fetch("select address from notification")} == {""}
 
 
 async def test_reservation_can_be_ignored(database: Database, make_worker: MakeWorker) -> None:
