@@ -171,6 +171,7 @@ async def test_a_reserved_person_gets_nothing(database: Database, make_worker: M
     await until(lambda: fed(database))
     assert await state(database, order) == "Completed"
     assert email.handed == sms.handed == []
+    assert {row[0] for row in await database.fetch("select address from notification")} == {""}
 
 
 async def test_reservation_can_be_ignored(database: Database, make_worker: MakeWorker) -> None:
@@ -211,14 +212,15 @@ async def test_only_authorized_users_of_an_organization(database: Database, make
 class Broken:
     """Registers that fail so many times."""
 
-    def __init__(self, inner: BuiltinRegisters, times: int) -> None:
+    def __init__(self, inner: BuiltinRegisters, times: int, spared_for: float | None = None) -> None:
         self._inner, self.times = inner, times
+        self.spared_for = spared_for
 
     def __getattr__(self, name: str) -> Any:
         async def ask(*args: Any, **kwargs: Any) -> Any:
             if self.times > 0:
                 self.times -= 1
-                raise RegisterUnavailable
+                raise RegisterUnavailable(spared_for=self.spared_for)
             return await getattr(self._inner, name)(*args, **kwargs)
 
         return ask
@@ -247,6 +249,23 @@ async def test_a_register_that_is_down_delays_its_own_orders_only(
     await until(lambda: tried(2))
     days.advance(seconds=121)
     await until(lambda: len(email.handed) == 2)
+
+
+async def test_an_order_that_was_not_asked_about_comes_back_at_once(
+    database: Database, days: Days, make_worker: MakeWorker
+) -> None:
+    """The register failed others and was left alone for 15 s: this order has not failed, and does not wait a minute and more."""
+    await contacts(database)
+    email = FakeChannel()
+    registers = Broken(BuiltinRegisters(database, sandbox=False), 3, spared_for=15)
+    await make_worker(email, registers=registers)
+    await place(database, Recipient(person="17913949999"), requested_at=NOON, channel="Email")
+    for left in (2, 1, 0):
+        await until(lambda left=left: registers.times == left)
+        await until(lambda: database.fetchval("select true from due where owner is null"))
+        assert await tries(database) == 0
+        days.advance(seconds=17)
+    await until(lambda: email.handed)
 
 
 async def test_a_register_that_stays_down_ends_the_order_with_its_life(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from tests.engine.conftest import NOON, Days, MakeWorker
 from tests.engine.fakes import FakeChannel
 from tests.engine.seed import fed, place, state, statuses
 from tests.support.polling import until
-from varsel.channels.model import Accepted, Temporary
+from varsel.channels.model import Accepted, Intend, Message, Settle, Temporary
 from varsel.recipients.registers import BuiltinRegisters
 from varsel.store.content import Recipient
 from varsel.store.database import Database
@@ -35,7 +36,8 @@ INVARIANTS = {
     "engine/test_invariants.py::test_a_daytime_sms_that_is_tried_again_waits_for_the_morning "
     "unit/delivery/test_window.py::test_the_window_keeps_its_hours_over_both_clock_changes",
     8: "engine/test_way.py::test_nothing_leaves_before_its_time_or_outside_the_window "
-    "engine/test_way.py::test_what_is_never_taken_ends_with_its_life",
+    "engine/test_way.py::test_what_is_never_taken_ends_with_its_life "
+    "engine/test_invariants.py::test_the_gate_is_the_handoff",
     9: "engine/test_cancel_race.py::test_nothing_leaves_after_a_cancel_that_succeeded",
     10: "engine/test_accept.py::test_fifty_parallel_repeats_make_one_order engine/test_accept.py::test_two_processes_race",
     11: "engine/test_asking.py::test_a_reserved_person_gets_nothing",
@@ -50,7 +52,8 @@ INVARIANTS = {
     17: "unit/channels/test_sms_reports.py::test_states engine/test_acs.py::test_every_report_word "
     "engine/test_acs.py::test_what_cannot_be_applied_is_the_operators",
     18: "unit/channels/test_acs.py::test_retry_after unit/channels/test_acs.py::test_no_retry_after_is_a_minute "
-    "engine/test_acs.py::test_throttling_pauses_the_provider",
+    "engine/test_acs.py::test_throttling_pauses_the_provider "
+    "engine/test_acs.py::test_a_lost_answer_is_found_and_not_sent_again",
     19: "unit/channels/test_sms_parts.py::test_edges unit/channels/test_sms_parts.py::test_a_surrogate_pair_is_not_split "
     "unit/channels/test_sms_parts.py::test_beyond_sixteen_parts",
     20: "engine/test_poison.py::test_the_expiry_of_others_goes_on engine/test_poison.py::test_the_feed_goes_on "
@@ -100,6 +103,46 @@ async def test_a_daytime_sms_that_is_tried_again_waits_for_the_morning(
 
     await until(accepted)
     assert len(sms.handed) == 2
+
+
+class TurningChannel(FakeChannel):
+    """Turns the calendar while a batch is in its hands, before it asks for the intent."""
+
+    def __init__(self, turn: Callable[[], None]) -> None:
+        super().__init__()
+        self.turn = turn
+        self.asked = 0
+
+    async def send(self, messages: Sequence[Message], intend: Intend, settle: Settle) -> None:
+        self.asked += 1
+        self.turn()
+        await super().send(messages, intend, settle)
+
+
+@pytest.mark.parametrize("by", [timedelta(hours=48), timedelta(seconds=-1)], ids=["expired", "not yet"])
+async def test_the_gate_is_the_handoff(
+    database: Database, days: Days, make_worker: MakeWorker, by: timedelta
+) -> None:
+    """A message that was claimed in its time and comes to its handoff outside does not leave (13 no. 8)."""
+
+    def turn() -> None:
+        days.moment = NOON + by
+
+    channel = TurningChannel(turn)
+    await make_worker(channel)
+    order = await place(database, "x@example.org", requested_at=NOON)
+    await until(lambda: channel.asked)
+    if by > timedelta(0):
+        await until(lambda: fed(database))
+        assert await statuses(database, order) == ["Failed_TTL"]
+    else:
+
+        async def waits() -> bool:
+            return bool(await database.fetchval("select count(*) from ready where owner is null"))
+
+        await until(waits)
+        assert await statuses(database, order) == ["New"]
+    assert channel.handed == []
 
 
 async def test_the_good_half_ends_the_order(database: Database, days: Days, make_worker: MakeWorker) -> None:

@@ -15,9 +15,11 @@ from tests.engine.seed import fed, place, statuses
 from tests.support.polling import until
 from varsel.channels.model import Accepted, Unknown
 from varsel.delivery.heart import STEADY, Heart
+from varsel.delivery.instant import InstantSender
 from varsel.delivery.reaper import MOST_RESENDS
-from varsel.runtime.clock import ManualClock
+from varsel.runtime.clock import ManualClock, SystemMachine
 from varsel.runtime.errors import DatabaseUnavailable
+from varsel.runtime.settings import Settings
 from varsel.store import queries
 from varsel.store.database import Database
 from varsel.store.ids import uuid7
@@ -205,7 +207,8 @@ async def test_a_worker_that_only_waits_is_not_dead(database: Database, make_wor
     """Every connection of its pool waits for a lock that somebody holds; its heart beats on."""
     worker = await make_worker()
     async with database.transaction() as connection:
-        await connection.execute("lock table ready, due in access exclusive mode")
+        # One table: with two this could meet a statement of the worker that took them in the other order.
+        await connection.execute("lock table ready in access exclusive mode")
         waiting = [asyncio.create_task(database.execute("select from ready")) for _ in range(20)]
         beats = {await connection.fetchval("select heartbeat_at from worker")}
 
@@ -215,6 +218,24 @@ async def test_a_worker_that_only_waits_is_not_dead(database: Database, make_wor
 
         await until(beat_on, 20)
     await asyncio.gather(*waiting)
+
+
+async def test_an_api_that_only_waits_is_not_dead(database: Database, days: Days) -> None:
+    """Slow questions fill its pool: what it hands over while callers wait would count as unknown, and be sent again."""
+    sender = await InstantSender.open(Settings(), database, days, SystemMachine(), [])
+    async with database.transaction() as connection:
+        await connection.execute("lock table ready in access exclusive mode")
+        waiting = [asyncio.create_task(database.execute("select from ready")) for _ in range(20)]
+        beats = {await connection.fetchval("select heartbeat_at from worker")}
+
+        async def beat_on() -> bool:
+            beats.add(await connection.fetchval("select heartbeat_at from worker where id = $1", sender.id))
+            return len(beats) >= 3
+
+        await until(beat_on, 20)
+    await asyncio.gather(*waiting)
+    await sender.close()
+    assert await database.fetchval("select count(*) from worker") == 0
 
 
 async def test_after_a_silence_of_ones_own_the_silence_of_others_means_nothing(database: Database) -> None:

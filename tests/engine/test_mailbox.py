@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import re
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
@@ -62,6 +63,9 @@ class Imap:
                 )
             elif name == "STORE":
                 self.seen |= {int(uid) for uid in command.split()[2].split(",")}
+            elif name == "AUTHENTICATE":
+                writer.write(b"+ \r\n")
+                self.commands.append((await reader.readline()).decode().strip())
             elif name == "LOGOUT":
                 writer.write(b"* BYE\r\n" + f"{tag} OK\r\n".encode())
                 break
@@ -147,6 +151,35 @@ async def test_a_server_that_refuses_is_asked_again_later(
     imap.refuses = ""
     await until(lambda: imap.seen == {1})
     running.cancel()
+
+
+async def test_a_mail_that_cannot_be_kept_holds_up_no_other(imap: Imap, database: Database) -> None:
+    """Whoever got a mail of ours knows its return address, and may write to it what he likes."""
+    nested = b"".join(
+        b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (n, n) for n in range(2000)
+    )
+    imap.mails = [
+        to(uuid7(), b"From: MAILER-DAEMON@x\r\n" + nested),
+        to(uuid7(), _notice("failed", "5.1.2")),
+        to(uuid7(), _notice("failed", "5.1.1")),
+    ]
+    keep = keeper(database)
+
+    async def picky(notification_id: UUID, status: Any, mail: bytes) -> None:
+        if status is not None and status.status == "5.1.2":
+            raise ValueError("a mail that nobody foresaw")
+        await keep(notification_id, status, mail)
+
+    assert await MailboxReader(imap.endpoint, RETURNING, picky).visit() == 3
+    assert imap.seen == {1, 2, 3}
+    assert [row[0] for row in await database.fetch("select word from report")] == ["failed 5.1.1"]
+
+
+async def test_a_password_beyond_ascii(imap: Imap, database: Database) -> None:
+    endpoint = replace(imap.endpoint, user="bøyen", password="hemmelig å")
+    assert await MailboxReader(endpoint, RETURNING, keeper(database)).visit() == 0
+    [said] = [imap.commands[n + 1] for n, one in enumerate(imap.commands) if one == "AUTHENTICATE PLAIN"]
+    assert base64.b64decode(said).decode() == "\0bøyen\0hemmelig å"
 
 
 async def test_nobody_listens(database: Database) -> None:

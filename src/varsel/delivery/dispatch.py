@@ -13,7 +13,7 @@ from uuid import UUID
 
 import structlog
 
-from varsel.channels.model import Channel, EmailMessage, Message, SmsMessage
+from varsel.channels.model import Channel, EmailMessage, Message, SmsMessage, Temporary
 from varsel.delivery.files import Files
 from varsel.delivery.handoff import Handoffs
 from varsel.delivery.lowwater import LowWater
@@ -36,6 +36,9 @@ CLAIM: Final = 256  # messages a claim takes
 HOLD: Final = 512  # messages in hand, beyond which nothing is claimed
 BATCH: Final = 96  # messages a channel gets at once
 AT_ONCE: Final = 4  # batches a channel works on at once
+_LONGEST_REST: Final = (
+    30.0  # seconds a message waits for the one provider that may have it, before it looks again
+)
 _CONTENTS: Final = 64  # decoded orders that are kept
 _NEVER: Final = UUID(int=0)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -162,8 +165,14 @@ class Dispatcher:
                     log.exception("messages could not be claimed", action="delivery.claim_failed")
                     await self._pause(1.0)
                     continue
-            while self._held and len(self._sending) < AT_ONCE:
-                await self._start(channel)
+            try:
+                while self._held and len(self._sending) < AT_ONCE:
+                    await self._start(channel)
+            except Exception:
+                log.exception("messages could not be given to a channel", action="delivery.start_failed")
+                self._look = self._lost = True
+                await self._pause(1.0)
+                continue
             if len(self._held) >= HOLD // 2:
                 await self._wake.wait()  # of a batch that is done
             elif not self._look:
@@ -254,19 +263,30 @@ class Dispatcher:
         """Give the next batch to a channel; a pinned message goes to its own provider, or waits for it."""
         channel = first
         parcels: list[Parcel] = []
+        resting: list[tuple[Parcel, float]] = []
         while self._held and len(parcels) < self._batch:
             pinned = self._held[0].pinned
             wanted = first if pinned is None else self._providers.choose(self.kind, pinned)
             if wanted is None:
-                waiting = self._held.popleft()
-                self._outcomes.put_back([waiting])
+                assert pinned is not None
+                rest = self._providers.rest(pinned)
+                resting.append((self._held.popleft(), min(max(rest, 0.1), _LONGEST_REST)))
                 continue
             if parcels and wanted is not channel:
                 break
             channel = wanted
             parcels.append(self._held.popleft())
-        if self._pace is not None and parcels:
-            parcels = await self._admitted(self._pace, channel, parcels)
+        try:
+            if resting:
+                # A provider rests by the machine's clock, whatever the calendar does.
+                await self._put_off(resting, later=timedelta(0))
+            if self._pace is not None and parcels:
+                parcels = await self._admitted(self._pace, channel, parcels)
+        except Unavailable:
+            self._held.extendleft(reversed(parcels))
+            self._look = self._lost = True
+            await self._pause(0.5)
+            return
         if parcels:
             task = asyncio.create_task(self._send(channel, parcels))
             self._sending[task] = parcels
@@ -274,26 +294,24 @@ class Dispatcher:
 
     async def _admitted(self, pace: Pace, channel: Channel, parcels: list[Parcel]) -> list[Parcel]:
         """Those that may leave at the pace of their provider and domain; the others go back until their turn."""
-        try:
-            waits = await pace.admit(channel.name, [parcel.domain for parcel in parcels])
-            late = [(parcel, wait) for parcel, wait in zip(parcels, waits, strict=True) if wait]
-            if late:
-                now = self._calendar.now()
-                pauses = [timedelta(seconds=wait) for _, wait in late]
-                await self._database.execute(
-                    _sql.delay_ready,
-                    [parcel.notification_id for parcel, _ in late],
-                    self._owner,
-                    [now + pause for pause in pauses],
-                    pauses,
-                )
-        except Unavailable:
-            self._held.extendleft(reversed(parcels))
-            await self._pause(0.5)
-            return []
+        waits = await pace.admit(channel.name, [parcel.domain for parcel in parcels])
+        late = [(parcel, wait) for parcel, wait in zip(parcels, waits, strict=True) if wait]
         if late:
-            asyncio.get_running_loop().call_later(min(wait for _, wait in late), self.look)
+            await self._put_off(late)
         return [parcel for parcel, wait in zip(parcels, waits, strict=True) if not wait]
+
+    async def _put_off(self, late: Sequence[tuple[Parcel, float]], *, later: timedelta | None = None) -> None:
+        """Give messages back for so many seconds each; they are as many due later, or `later`."""
+        now = self._calendar.now()
+        pauses = [timedelta(seconds=wait) for _, wait in late]
+        await self._database.execute(
+            _sql.delay_ready,
+            [parcel.notification_id for parcel, _ in late],
+            self._owner,
+            [now + (pause if later is None else later) for pause in pauses],
+            pauses,
+        )
+        asyncio.get_running_loop().call_later(min(wait for _, wait in late), self.look)
 
     def _sent(self, task: asyncio.Task[None]) -> None:
         del self._sending[task]
@@ -311,8 +329,11 @@ class Dispatcher:
                 raise
         except Unavailable:
             log.warning("sending waits for the database", action="delivery.send_waits", provider=channel.name)
-        except Exception:
+        except Exception as error:
             log.exception("a channel failed", action="delivery.send_failed", provider=channel.name)
+            # One of them may be what it failed at: at once and together they would only come back to it.
+            failed = Temporary(None, "", f"the channel failed ({type(error).__name__})", "message")
+            self._outcomes.put_back(self._handoffs.dropped(parcels), failed)
         finally:
             self._outcomes.put_back(self._handoffs.dropped(parcels))
 

@@ -7,6 +7,7 @@ send condition or a register, is leased first, so that no transaction waits for 
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -47,6 +48,7 @@ _ended = counter("orders_ended")
 _lag = histogram("due_lag_seconds")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LONGEST_RETRY: Final = 900.0
+_SPREAD: Final = 2.0  # seconds over which orders come back to a register that may be asked again
 
 
 class Conditions(Protocol):
@@ -405,8 +407,8 @@ class DueOrders:
                 async with self._turn(f"asking {registers_for(order, content)}"):
                     addressees = await self._resolver.resolve(order, content)
                     reserve = await self._reserve(order, content, addressees)
-            except Unavailable:
-                await self._no_register(order)
+            except Unavailable as error:
+                await self._no_register(order, getattr(error, "spared_for", None))
                 return
             await self._keep(order, content, addressees, reserve)
             return
@@ -458,11 +460,18 @@ class DueOrders:
             step("finish.committed")
             self._finished()
 
-    async def _no_register(self, order: DueOrder) -> None:
-        """Ask again later, more and more seldom; an order that outlived its messages ends (11.2 no. 4)."""
+    async def _no_register(self, order: DueOrder, spared_for: float | None) -> None:
+        """Ask again later, more and more seldom; an order that outlived its messages ends (11.2 no. 4).
+
+        A register that was not asked, because it failed others, says nothing about this order: it is asked as soon as it may be.
+        """
         now = self._calendar.now()
         if now >= expiry(self._window, daytime=False, requested_at=order.requested_at):
             await self._end(order, self._ended(order, states.FAILED_TTL, now), now)
+            return
+        if spared_for is not None:
+            pause = timedelta(seconds=spared_for + random.uniform(0, _SPREAD))
+            await self._put_back(order, order.tries, asked=False, after=pause)
             return
         pause = min(self._retry.total_seconds() * 2 ** min(order.tries, 6), _LONGEST_RETRY)
         log.warning("a register does not answer", action="delivery.register_waits", order=str(order.id))

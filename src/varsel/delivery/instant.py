@@ -7,9 +7,6 @@ The orders room stores the order (`Attempting`), its notification (`Sending`) an
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,6 +19,7 @@ import structlog
 from varsel.channels.model import Channel, EmailMessage, Message, Outcome, SmsMessage, Temporary
 from varsel.delivery.backoff import provider_pause
 from varsel.delivery.handoff import Handoffs
+from varsel.delivery.heart import PULSE, Heart
 from varsel.delivery.model import LANE_INSTANT, Kind, Parcel
 from varsel.delivery.outcome import Outcomes
 from varsel.delivery.pauses import Providers
@@ -41,7 +39,6 @@ _sql = queries.load("varsel.delivery")
 log = structlog.get_logger("varsel.delivery")
 
 PATIENCE: Final = 30.0  # seconds a caller waits for the provider
-_PULSE: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +80,8 @@ class InstantSender:
             ready=lambda: database.wake("ready"),
             paused=self._providers.pause,
         )
-        self._pulse: asyncio.Task[None] | None = None
+        self._heart: Heart | None = None
+        self._learning: asyncio.Task[None] | None = None
 
     @classmethod
     async def open(
@@ -96,16 +94,18 @@ class InstantSender:
     ) -> InstantSender:
         """Register this incarnation; DatabaseUnavailable when it cannot be."""
         sender = cls(settings, database, calendar, machine, channels)
-        await sender._beat()
-        sender._pulse = asyncio.create_task(sender._pulses(), name="varsel-instant-pulse")
+        # The pool serves whatever the API is asked: behind a crowd of slow questions its heart would seem to have stopped, and
+        # what waits for its provider would count as unknown.
+        sender._heart = await Heart.start(database, machine, sender.id)
+        sender._learning = asyncio.create_task(sender._learn(), name="varsel-instant-pauses")
         return sender
 
     async def close(self) -> None:
         """Store what is left to store, and leave. Requests under way must have ended."""
         await self._outcomes.drain()
-        await end(self._pulse)
-        with contextlib.suppress(Unavailable):
-            await self._database.execute(_sql.leave_worker, self.id)
+        await end(self._learning)
+        if self._heart is not None:
+            await self._heart.stop(leave=True)
         for channel in self._channels:
             await channel.close()
 
@@ -186,21 +186,18 @@ class InstantSender:
             log.exception("a channel failed", action="delivery.send_failed", provider=prepared.provider)
         return outcomes[0] if outcomes else Temporary(0.0, "", "not handed over", "provider")
 
-    async def _beat(self) -> None:
-        await self._database.execute(_sql.register_worker, self.id, platform.node()[:200], os.getpid())
-        paused = await self._database.fetchval(_sql.pauses)
-        if paused:
-            self._providers.learn(msgspec.json.decode(paused, type=dict[str, float]))
-
-    async def _pulses(self) -> None:
+    async def _learn(self) -> None:
+        """Which providers rest, as all workers know it."""
         while True:
-            await asyncio.sleep(_PULSE)
             try:
-                await self._beat()
+                paused = await self._database.fetchval(_sql.pauses)
+                if paused:
+                    self._providers.learn(msgspec.json.decode(paused, type=dict[str, float]))
             except Unavailable:
-                log.warning("no heartbeat: the database is away", action="delivery.no_pulse")
+                pass  # the heart tells of it
             except Exception:
-                log.exception("the heartbeat failed; it goes on", action="delivery.pulse_failed")
+                log.exception("pauses could not be read; it goes on", action="delivery.pauses_failed")
+            await asyncio.sleep(PULSE)
 
 
 def _message(prepared: Prepared, parcel: Parcel, now: datetime) -> Message:

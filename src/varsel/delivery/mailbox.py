@@ -12,8 +12,9 @@ from typing import Final
 import structlog
 
 from varsel.channels.email.bounces import ReturnAddress, read_bounce_address, read_delivery_status
-from varsel.channels.email.mailbox import Mailbox, MailboxEndpoint, MailboxError
+from varsel.channels.email.mailbox import Letter, Mailbox, MailboxEndpoint, MailboxError
 from varsel.delivery.bounces import Keep
+from varsel.delivery.transact import is_poison
 from varsel.runtime.errors import Unavailable
 
 log = structlog.get_logger("varsel.delivery")
@@ -54,14 +55,23 @@ class MailboxReader:
             await asyncio.to_thread(mailbox.open)
             letters = await asyncio.to_thread(mailbox.unread, _MOST)
             for letter in letters:
-                for address in letter.recipients:
-                    found = read_bounce_address(address, self._returning.domain, self._returning.key)
-                    if found is not None:
-                        status = read_delivery_status(
-                            letter.content, address, self._returning, from_nobody=letter.from_nobody
-                        )
-                        await self._keep(found, status, letter.content)
+                try:
+                    await self._take(letter)
+                except Exception as error:
+                    if not is_poison(error):
+                        raise
+                    # It stays in the mailbox for people; read again and again it would hold up all behind it.
+                    log.exception("a mail to the mailbox cannot be kept", action="delivery.mailbox_poison")
             await asyncio.to_thread(mailbox.mark, [letter.uid for letter in letters])
             return len(letters)
         finally:
             await asyncio.to_thread(mailbox.close)
+
+    async def _take(self, letter: Letter) -> None:
+        for address in letter.recipients:
+            found = read_bounce_address(address, self._returning.domain, self._returning.key)
+            if found is not None:
+                status = read_delivery_status(
+                    letter.content, address, self._returning, from_nobody=letter.from_nobody
+                )
+                await self._keep(found, status, letter.content)

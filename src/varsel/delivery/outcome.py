@@ -34,6 +34,7 @@ _handoffs = counter("handoffs")
 GATHER: Final = 0.004  # seconds outcomes may gather while others are on their way
 GROUP: Final = 24  # outcomes that need not wait for more
 _MOST: Final = 200
+STOPPED: Final = Temporary(0.0, "", "stopped before it was handed over", "provider")
 
 Settled: TypeAlias = tuple[Parcel, Outcome]
 
@@ -117,10 +118,10 @@ class Outcomes:
             self._paused(parcel.provider, provider_pause(outcome.after))
         self._add(parcel, outcome)
 
-    def put_back(self, parcels: Sequence[Parcel]) -> None:
+    def put_back(self, parcels: Sequence[Parcel], why: Temporary = STOPPED) -> None:
         """Messages that certainly did not leave, though their intent may have been committed: they wait again."""
         for parcel in parcels:
-            self._add(parcel, Temporary(0.0, "", "stopped before it was handed over", "provider"))
+            self._add(parcel, why)
 
     def _add(self, parcel: Parcel, outcome: Outcome) -> None:
         self._waiting.append((parcel, outcome))
@@ -295,6 +296,7 @@ class Outcomes:
             self._owner,
             now,
             [outcome.scope == "message" for _, outcome in later],
+            [parcel.pinned for parcel, _ in later],
         )
         providers = {
             parcel.provider: outcome

@@ -49,3 +49,7 @@ class Providers:
         """Seconds until some channel of a kind may be used again."""
         ends = [self._until.get(channel.name, 0.0) for channel in self._channels if channel.kind == kind]
         return max(0.0, min(ends, default=0.0) - self._machine.monotonic())
+
+    def rest(self, provider: str) -> float:
+        """Seconds until one provider may be used again."""
+        return max(0.0, self._until.get(provider, 0.0) - self._machine.monotonic())

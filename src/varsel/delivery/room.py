@@ -45,6 +45,7 @@ from varsel.delivery.reports import Matcher, ReportStore, give_up
 from varsel.delivery.resolving import RegisterResolver
 from varsel.delivery.retention import Retention
 from varsel.delivery.routes import ENDPOINTS, DeliveryRoutes
+from varsel.delivery.transact import fetch_alone
 from varsel.delivery.triggers import ENDPOINTS as TRIGGERS
 from varsel.delivery.triggers import TriggerRoutes
 from varsel.delivery.webhooks import Poster, WebhookLane
@@ -386,13 +387,21 @@ class Worker:
     async def _renewals(self) -> None:
         while not self._stopping:
             await asyncio.sleep(RENEW_SECONDS)
-            with contextlib.suppress(Unavailable):
-                orders = self._due.leased()
-                if orders:
-                    await self._database.execute(_sql.renew_due, orders, self.id, LEASE)
-                messages = [one for dispatcher in self._dispatchers.values() for one in dispatcher.in_hand()]
-                if messages:
-                    await self._database.execute(_sql.renew_ready, messages, self.id, LEASE)
+            try:
+                await self._renew()
+            except Unavailable:
+                log.warning("leases are not renewed: the database is away", action="delivery.no_renewal")
+            except Exception:
+                # Without renewals everything in hand would be taken back after a lease, over and over.
+                log.exception("leases could not be renewed; it goes on", action="delivery.renewal_failed")
+
+    async def _renew(self) -> None:
+        orders = self._due.leased()
+        if orders:
+            await self._database.execute(_sql.renew_due, orders, self.id, LEASE)
+        messages = [one for dispatcher in self._dispatchers.values() for one in dispatcher.in_hand()]
+        if messages:
+            await fetch_alone(self._database, _sql.renew_ready, messages, self.id, LEASE)
 
     # -- what happens between the parts ----------------------------------------------------------------------------
 

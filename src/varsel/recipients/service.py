@@ -24,6 +24,8 @@ _TRIES: Final = 2
 #: Failures in a row after which the register is left alone, and for how many seconds.
 _TRIPS_AT: Final = 5
 _RESTS_FOR: Final = 15.0
+#: Answers that blame what was asked, and say that the register is well.
+_OF_THE_QUESTION: Final = frozenset({400, 413, 422})
 _LARGEST: Final = 32_000_000
 
 Headers = Callable[[], Awaitable[Mapping[str, str]]]
@@ -56,9 +58,10 @@ class Service:
 
     async def ask(self, path: str, question: Any) -> Any:
         """The JSON answer, None for an empty one. RegisterUnavailable for everything else than a 2xx with JSON."""
-        if self._machine.monotonic() < self._rests_until:
+        rest = self._rests_until - self._machine.monotonic()
+        if rest > 0:
             _asked.labels(self._name, "spared").inc()
-            raise RegisterUnavailable
+            raise RegisterUnavailable(spared_for=rest)
         for attempt in range(_TRIES):
             try:
                 answer = await self._post(path, question)
@@ -69,7 +72,8 @@ class Service:
                     register=self._name,
                     reason=str(error) if isinstance(error, _Refused) else type(error).__name__,
                 )
-                self._failed()
+                if getattr(error, "counts", True):
+                    self._failed()
                 _asked.labels(self._name, "failed").inc()
                 if attempt == _TRIES - 1 or not getattr(error, "again", True):
                     raise RegisterUnavailable from error
@@ -97,8 +101,12 @@ class Service:
             self._base + path, data=msgspec.json.encode(question), headers=headers, allow_redirects=False
         ) as reply:
             if not 200 <= reply.status < 300:
-                # A refusal of the question will not become an answer by asking again.
-                raise _Refused(f"status {reply.status}", again=reply.status >= 500 or reply.status == 429)
+                # A refusal of the question will not become an answer by asking again, nor do other questions suffer from it.
+                raise _Refused(
+                    f"status {reply.status}",
+                    again=reply.status >= 500 or reply.status == 429,
+                    counts=reply.status not in _OF_THE_QUESTION,
+                )
             content = bytearray()
             async for piece in reply.content.iter_chunked(65_536):
                 content += piece
@@ -112,6 +120,9 @@ class Service:
 
 
 class _Refused(Exception):
-    def __init__(self, reason: str, *, again: bool) -> None:
+    """`again`: worth asking once more; `counts`: as a failure of the register."""
+
+    def __init__(self, reason: str, *, again: bool, counts: bool = True) -> None:
         super().__init__(reason)
         self.again = again
+        self.counts = counts

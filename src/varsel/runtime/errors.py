@@ -54,6 +54,11 @@ class RegisterUnavailable(Unavailable):
 
     retry_after = 60
 
+    def __init__(self, *, spared_for: float | None = None) -> None:
+        """`spared_for`: it was not asked at all, and will not be for so many seconds."""
+        super().__init__()
+        self.spared_for = spared_for
+
 
 class Problem(VarselError):
     """An HTTP answer that is not a success."""

@@ -18,6 +18,7 @@ from tests.unit.channels.conformance import NOW, Conformance, Engine, Fate, emai
 from tests.unit.channels.test_smtp import free_port
 from varsel.channels.model import Accepted, Channel, Message, Permanent, SmsMessage, Temporary, Unknown
 from varsel.channels.sms.link import LinkChannel, LinkEndpoint
+from varsel.channels.sms.pswin import whole_minutes
 from varsel.sandbox.gateway import ReceivedSms, SmsGateway
 
 DIGITS = {
@@ -137,7 +138,7 @@ async def test_what_the_gateway_gets(far: SmsFar) -> None:
     assert taken.to == "4740000000"
     assert taken.sender == "4799999999"
     assert taken.text == "Æ <&> €\nå"
-    assert taken.minutes == 7
+    assert taken.minutes == 8
     assert not taken.ucs2
 
 
@@ -168,6 +169,14 @@ async def test_the_bytes_of_a_call_are_true_to_their_declaration() -> None:
     assert root.findtext("PW") == "p&<w>å"
     assert root.findtext("MSGLST/MSG/TEXT") == "Ærlig Δ €"
     assert [child.tag for child in root.find("MSGLST/MSG")] == ["ID", "TEXT", "SND", "RCV", "TTL"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "minutes"), [(599.98, 10), (59.98, 1), (3, 1), (0, 1), (172799.9, 2880), (329, 5), (331, 6)]
+)
+def test_the_validity_in_minutes(seconds: float, minutes: int) -> None:
+    """What a caller asked for, although some of it is over when the call is written."""
+    assert whole_minutes(timedelta(seconds=seconds)) == minutes
 
 
 async def test_several_in_a_call_and_no_more_than_the_batch(far: SmsFar) -> None:

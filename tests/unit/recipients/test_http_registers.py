@@ -277,10 +277,23 @@ async def test_a_register_that_is_down_is_left_alone(
             await registers.persons(["1"], use_stale=False)
     assert len(country.asked) < 8
     country.status = 200
-    with pytest.raises(RegisterUnavailable):
+    clock.advance(timedelta(seconds=5))
+    with pytest.raises(RegisterUnavailable) as spared:
         await registers.persons(["1"], use_stale=False)
+    assert spared.value.spared_for == pytest.approx(10)
     clock.advance(timedelta(seconds=16))
     assert await registers.persons(["1"], use_stale=False) == {}
+
+
+async def test_a_question_that_is_refused_spoils_no_other(registers: HttpRegisters, country: Country) -> None:
+    """A register that does not like what one order asks is well."""
+    country.answers["users/contactpoint/lookup"] = {}
+    country.status = 400
+    for _ in range(10):
+        with pytest.raises(RegisterUnavailable):
+            await registers.persons(["1"], use_stale=False)
+    country.status = 200
+    assert await registers.persons(["2"], use_stale=False) == {}
 
 
 async def test_nobody_listens(clock: ManualClock) -> None:

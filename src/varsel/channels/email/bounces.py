@@ -123,7 +123,10 @@ def read_delivery_status(
     notification_id = read_bounce_address(recipient, returning.domain, returning.key)
     if notification_id is None:
         return None
-    fields = status_fields(message) or (prose_fields(message) if from_nobody else None)
+    try:
+        fields = status_fields(message) or (prose_fields(message) if from_nobody else None)
+    except RecursionError:
+        return None  # parts within parts without end: nobody's bounce, and whoever knows the address can write it
     if fields is None:
         return None
     action, status, diagnostic = fields

@@ -98,8 +98,16 @@ class Mailbox:
                 self._imap = imaplib.IMAP4(end.host, end.port, timeout=_SECONDS)
             if end.tls == "starttls":
                 self._imap.starttls(_tls(end))
-            self._imap.login(end.user, end.password)
+            self._log_on(self._imap)
             self._ok(self._imap.select(f'"{end.folder}"'))
+
+    def _log_on(self, imap: imaplib.IMAP4) -> None:
+        user, password = self._endpoint.user, self._endpoint.password
+        if user.isascii() and password.isascii():
+            imap.login(user, password)
+        else:
+            # LOGIN knows ASCII only; PLAIN is UTF-8 (RFC 4616 2).
+            imap.authenticate("PLAIN", lambda _: f"\0{user}\0{password}".encode())
 
     def unread(self, most: int) -> list[Letter]:
         """The first unread mails."""

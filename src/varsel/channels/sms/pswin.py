@@ -120,8 +120,12 @@ def sender_name(text: str) -> str:
 
 
 def whole_minutes(validity: timedelta) -> int:
-    """What is left of the life in whole minutes, at least 1: rounding up would deliver after the end."""
-    return max(1, int(validity.total_seconds() // 60))
+    """What is left of the life in whole minutes, rounded (docs/reference/delivery.md 7.9), at least 1.
+
+    A life of ten minutes is 9:59.9 at handoff and goes as 10; the half minute that may be added lies well within the grace for
+    late reports.
+    """
+    return max(1, round(validity.total_seconds() / 60))
 
 
 def build_call(user: str, password: str, submissions: Sequence[Submission]) -> bytes:

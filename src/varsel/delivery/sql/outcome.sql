@@ -61,10 +61,11 @@ select attempt_id from both_;
 
 -- name: postpone
 -- Attempts that failed for now: the message waits again until calendar time $6, machine time now + $7; with a handoff or before one.
+-- $13 is the only provider that may have it, where an earlier attempt is unknown.
 with w as (
     select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::smallint[], $6::timestamptz[], $7::interval[], $8::text[],
-        $9::text[], $12::boolean[])
-        as w (attempt_id, order_id, notification_id, provider, number, ready_at, pause, code, detail, counted)
+        $9::text[], $12::boolean[], $13::text[])
+        as w (attempt_id, order_id, notification_id, provider, number, ready_at, pause, code, detail, counted, pinned)
 ), ended as (
     delete from handoff h using w where h.attempt_id = w.attempt_id
     returning h.*
@@ -77,9 +78,10 @@ with w as (
     select h.id, 'message.changed', b.order_id, b.id, 'New', $11
     from back b join webhook h on h.creator = b.creator and h.disabled_at is null and 'message.changed' = any(h.events)
 ), again as (
-    insert into ready (notification_id, order_id, creator, channel, lane, domain, ready_at, not_before, expires_at, tries, daytime)
+    insert into ready (notification_id, order_id, creator, channel, lane, domain, ready_at, not_before, expires_at, tries, daytime,
+        provider)
     select e.notification_id, e.order_id, e.creator, e.channel, e.lane, e.domain, w.ready_at, clock_timestamp() + w.pause, e.expires_at,
-        case when w.counted then e.number else e.number - 1 end, e.daytime
+        case when w.counted then e.number else e.number - 1 end, e.daytime, w.pinned
     from ended e join w on w.attempt_id = e.attempt_id join back b on b.id = e.notification_id
     on conflict (notification_id) do nothing
 ), held as (
