@@ -18,6 +18,7 @@ from varsel.orders.wire import Reference
 from varsel.runtime.errors import PlainProblem
 from varsel.runtime.metrics import counter
 from varsel.store.database import Connection, Database
+from varsel.store.long_texts import as_written, laid_out
 from varsel.store.order_status import Identifier, OrderWithStatus, order_status
 from varsel.store.queries import load
 from varsel.store.states import ORDER_LIFECYCLE
@@ -27,6 +28,8 @@ _CANCELLED: Final = "Cancelled"
 _cancelled: Final = counter("orders_cancelled")
 #: A worker takes the waiting row first and the order second; PostgreSQL then ends one of the two, and the cancel tries again.
 _CLASHES: Final = 5
+#: Octets of a shipment beside its reference, about.
+_LINE: Final = 150
 
 T = TypeVar("T")
 
@@ -67,10 +70,10 @@ async def cancel_order(
     return status
 
 
-async def cancel_chain(database: Database, chain_id: UUID, creator: str, now: datetime) -> CancelledChain:
-    """Cancel every member of a chain that nothing has left of; 409 when that is none of them."""
+async def cancel_chain(database: Database, chain_id: UUID, creator: str, now: datetime) -> bytes:
+    """Cancel every member of a chain that nothing has left of; 409 when that is none of them. The answer."""
 
-    async def work(connection: Connection) -> tuple[CancelledChain, int]:
+    async def work(connection: Connection) -> tuple[bytes, int]:
         rows = await connection.fetch(_sql.lock_chain, chain_id, creator)
         if not rows:
             raise PlainProblem(404)
@@ -81,11 +84,14 @@ async def cancel_chain(database: Database, chain_id: UUID, creator: str, now: da
         chain = CancelledChain(
             str(chain_id),
             [
-                ChainMember(str(row["id"]), ORDER_LIFECYCLE[row["state"]], row["senders_reference"])
+                ChainMember(
+                    str(row["id"]), ORDER_LIFECYCLE[row["state"]], as_written(row["senders_reference"])
+                )
                 for row in members
             ],
         )
-        return chain, len(cancelled)
+        octets = sum(_LINE + len(row["senders_reference"] or b"") for row in members)
+        return await laid_out(chain, octets), len(cancelled)
 
     chain, number = await _transacted(database, work)
     _cancelled.inc(number)

@@ -40,7 +40,7 @@ from varsel.orders.wire_direct import (
 )
 from varsel.orders.wire_v1 import ChannelOrder, EmailOrder, OrderReceipt, SmsOrder
 from varsel.recipients.registers import Registers
-from varsel.runtime.asgi import with_etag
+from varsel.runtime.asgi import tagged
 from varsel.runtime.clock import Calendar
 from varsel.runtime.endpoints import Call, Reply
 from varsel.runtime.errors import EmptyProblem, ValidationProblem
@@ -48,6 +48,7 @@ from varsel.runtime.problems import pretty
 from varsel.runtime.routing import parse_uuid
 from varsel.store.content import OrderContent, decode
 from varsel.store.database import Database
+from varsel.store.long_texts import laid_out
 from varsel.store.queries import load
 
 __all__ = ["ENDPOINTS", "Routes"]
@@ -175,7 +176,7 @@ class Routes:
         receipt = await self._database.fetchval(_sql.chain_receipt, chain_id, creator_of(call))
         if receipt is None:
             raise EmptyProblem(404)
-        return with_etag(call, Reply(200, receipt))
+        return await tagged(call, Reply(200, receipt))
 
     # v1 orders
 
@@ -217,12 +218,13 @@ class Routes:
         order_id = _id_of(call)
         creator = creator_of(call)
         now = self._calendar.now()
-        return Reply(200, pretty(await cancel_order(self._database, order_id, creator, now, self._base_url)))
+        status = await cancel_order(self._database, order_id, creator, now, self._base_url)
+        return Reply(200, await laid_out(status))
 
     async def cancel_chain(self, call: Call) -> Reply:
         chain_id = _id_of(call)
         creator = creator_of(call)
-        return Reply(200, pretty(await cancel_chain(self._database, chain_id, creator, self._calendar.now())))
+        return Reply(200, await cancel_chain(self._database, chain_id, creator, self._calendar.now()))
 
     # Instant messages
 

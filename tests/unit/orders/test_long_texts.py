@@ -12,8 +12,9 @@ from varsel.orders import tolerant
 from varsel.orders.tolerant import Reader
 from varsel.orders.wire import ChainOrder
 from varsel.runtime.problems import pretty
+from varsel.store import content as contents
 from varsel.store import long_texts
-from varsel.store.content import EmailText, OrderContent, Recipient, decode, encode
+from varsel.store.content import Attachment, EmailText, OrderContent, Recipient, decode, encode
 from varsel.store.long_texts import LONG, in_slices, pretty_in_slices
 
 TEXTS = ["\\", '\\"', "\\\\n", "😀", "\n", "ab", "\x01", "å\\"]
@@ -66,3 +67,40 @@ def test_a_long_content_comes_back() -> None:
     stored = encode(content)
     assert decode(stored) == content
     assert stored == msgspec.json.encode(content)
+
+
+@pytest.mark.parametrize("text", [*TEXTS, '},{"', '}],"', '}],"x', "{}"])
+@pytest.mark.parametrize("shift", range(5))
+def test_a_large_content_is_decoded_as_the_decoder_would(
+    text: str, shift: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (long_texts, contents):
+        monkeypatch.setattr(module, "LONG", 20)
+        monkeypatch.setattr(module, "LARGE", 30)
+        monkeypatch.setattr(module, "MANY", 4)
+    monkeypatch.setattr(long_texts, "_WINDOW", 16)
+    monkeypatch.setattr(long_texts, "_CHUNK", 3)
+    many = tuple(Recipient(email="x" * shift + text * number, mobile=text) for number in range(12))
+    content = OrderContent(
+        many,
+        email=EmailText("a", text * 9, "x" * shift + text * 40),
+        condition_endpoint=text * 30,
+        attachments=(Attachment(text * 30, "a", text), Attachment(text, "a", None)),
+    )
+    stored = encode(content)
+    assert stored == msgspec.json.encode(content)
+    assert decode(stored) == content
+    assert pretty_in_slices(decode(stored, written=True)) == pretty(content)
+    assert pretty_in_slices([content, decode(stored, written=True)]) == pretty([content, content])
+
+
+def test_what_is_no_content_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contents, "LARGE", 3)
+    for wrong in (
+        b'{"recipients":[{"email":"a}',
+        b'{"recipients":[{"email":"a\\',
+        b'{"recipients":[{]}],"x',
+        b"pigeons",
+    ):
+        with pytest.raises(ValueError):
+            decode(wrong)
