@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
@@ -10,6 +11,9 @@ import asyncpg
 import pytest
 
 from tests.engine.test_accept import NOW, entry
+from varsel.delivery.finish import finish
+from varsel.delivery.model import Planned
+from varsel.delivery.store import insert_plan
 from varsel.orders.accept import MOST_BYTES, Flusher
 from varsel.orders.drafts import Defaults
 from varsel.orders.drafts_direct import InstantDraft, draft_instant_email, draft_instant_sms
@@ -22,10 +26,15 @@ from varsel.orders.wire_direct import (
     InstantSmsRecipient,
     InstantSmsSettings,
 )
+from varsel.review.feed import MOST, FeedReader
+from varsel.review.query import FeedQuery
 from varsel.runtime.clock import ManualClock
+from varsel.store import queries
 from varsel.store.database import Database
 from varsel.store.ids import uuid7
+from varsel.store.long_texts import decoded
 
+_delivery = queries.load("varsel.delivery")
 LONG = "æ😀\n" * 900_000
 TEXTS = ("senders_reference", "resource_id", "resource_action", "dialog_id", "transmission_id")
 DEFAULTS = Defaults("noreply@example.org", "Varsel")
@@ -157,3 +166,107 @@ async def test_an_instant_order_likewise(watched: Database, kind: str) -> None:
         draft.key.receipt,
     )
     assert await watched.fetchval("select address from notification") == draft.address
+
+
+async def test_a_feed_entry_with_large_texts_is_written_by_the_database(watched: Database) -> None:
+    large = entry("one", senders_reference=LONG)
+    order = large.orders[0].id
+    await Flusher(watched, ManualClock(NOW)).store(large)
+    await watched.execute("update orders set state = 'Processed' where id = $1", order)
+    plan = [planned(order, address=LONG), planned(order, address="kari@example.org", position=1)]
+    async with watched.transaction() as connection:
+        assert await insert_plan(connection, [(order, plan)], NOW) == []
+        seen: list[int] = []
+        assert await finish(Reading(connection, seen), [order], NOW) == 1  # type: ignore[arg-type]
+    assert max(seen) <= 200_000, "large texts come here although nobody needs them"
+    entry_ = await watched.fetchval("select entry from feed_pending")
+    found = json.loads(b'{"sequenceNumber": 1' + entry_)
+    assert found["sendersReference"] == LONG
+    assert [one["destination"] for one in found["recipients"]] == [LONG, "kari@example.org"]
+
+
+class Reading:
+    """A connection that notes how many octets its answers have."""
+
+    def __init__(self, real: Any, seen: list[int]) -> None:
+        self.real = real
+        self.seen = seen
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
+
+    async def fetch(self, *arguments: Any) -> Any:
+        rows = await self.real.fetch(*arguments)
+        self.seen.append(sum(octets(list(row.values())) for row in rows))
+        return rows
+
+
+async def test_an_entry_for_many_recipients_goes_in_pieces(watched: Database) -> None:
+    one = entry("one", channel="Email")
+    order = one.orders[0].id
+    await Flusher(watched, ManualClock(NOW)).store(one)
+    await watched.execute("update orders set state = 'Processed' where id = $1", order)
+    address = "k" * 4000 + "@example.org"
+    plan = [planned(order, address=address, position=position) for position in range(1200)]
+    async with watched.transaction() as connection:
+        await insert_plan(connection, [(order, plan)], NOW)
+        assert await finish(connection, [order], NOW) == 1
+    found = json.loads(b'{"sequenceNumber": 1' + await watched.fetchval("select entry from feed_pending"))
+    assert [one["destination"] for one in found["recipients"]] == [address] * 1200
+
+
+async def test_large_texts_of_messages_are_stored_and_read_whole(watched: Database) -> None:
+    one = entry("one")
+    order = one.orders[0].id
+    await Flusher(watched, ManualClock(NOW)).store(one)
+    texts = {"address": LONG, "recipient": LONG, "custom_subject": LONG, "custom_body": LONG}
+    plan = [planned(order, **texts), planned(order, custom_body="short", position=1)]
+    async with watched.transaction() as connection:
+        await insert_plan(connection, [(order, plan)], NOW)
+    rows = await watched.fetch("select * from notification order by position")
+    assert {name: rows[0][name] for name in texts} == texts
+    assert (rows[1]["address"], rows[1]["custom_body"]) == ("kari@example.org", "short")
+    read = await watched.fetch(_delivery.read_messages, [order] * 2, [row["id"] for row in rows], 100_000)
+    long, short = sorted(read, key=lambda row: row["address"] or "")
+    assert (long["custom_body"], decoded(long["long_body"]), decoded(long["long_address"])) == (
+        None,
+        LONG,
+        LONG,
+    )
+    assert (short["address"], short["custom_body"], short["long_body"]) == (
+        "kari@example.org",
+        "short",
+        None,
+    )
+
+
+def planned(order: UUID, **changes: Any) -> Planned:
+    values: dict[str, Any] = {
+        "order_id": order, "id": uuid7(), "creator": "ttd", "channel": "Email", "position": 0, "recipient_kind": "direct",
+        "recipient": None, "recipient_key": None, "address": "kari@example.org", "custom_subject": None, "custom_body": None,
+        "sms_parts": None, "body_length": None, "status": "New", "rank": 0, "expires_at": NOW, "lane": 1, "domain": None,
+        "ready_at": NOW, "daytime": False,
+    }  # fmt: skip
+    return Planned(**(values | changes))
+
+
+async def test_a_page_of_large_entries_ends_early(database: Database) -> None:
+    for number in range(1, 6):
+        entry_ = b',\n    "sendersReference": "%b"\n  }' % (b"x" * (MOST // 2))
+        await database.execute(
+            "insert into feed (seq, creator, order_id, created_at, entry) values ($1, 'ttd', $2, $3, $4)",
+            number,
+            uuid7(),
+            NOW,
+            entry_,
+        )
+    reader = FeedReader(database)
+    seen: list[int] = []
+    while (
+        page := json.loads(await reader.page("ttd", FeedQuery(seen[-1] if seen else 0, 500, False)))
+    ) != []:
+        assert len(page) <= 2
+        seen += [one["sequenceNumber"] for one in page]
+    assert seen == [1, 2, 3, 4, 5]
+    down = json.loads(await reader.page("ttd", FeedQuery(0, 500, True)))
+    assert [one["sequenceNumber"] for one in down] == [5, 4]

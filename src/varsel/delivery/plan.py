@@ -117,7 +117,7 @@ def plan(
                 states.rank(channel, status),
                 sms_expiry if channel == "Sms" else email_expiry,
                 lane,
-                addressee.address.rpartition("@")[2].lower() or None if channel == "Email" else None,
+                addressee.address.rpartition("@")[2].strip().lower() or None if channel == "Email" else None,
                 ready_at,
                 bound,
                 owner if ready_at <= now else None,

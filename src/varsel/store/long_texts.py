@@ -162,6 +162,19 @@ def put_back(value: Any, texts: Sequence[str]) -> Any:
     return value
 
 
+def decoded(data: bytes) -> str:
+    """UTF-8 of any length as a text."""
+    parts = []
+    start, end = 0, len(data)
+    while start < end:
+        stop = min(start + LONG, end)
+        while stop < end and data[stop] & 0xC0 == 0x80:  # within a character
+            stop -= 1
+        parts.append(data[start:stop].decode())
+        start = stop
+    return "".join(parts)
+
+
 def _string_end(data: bytes, at: int) -> int:
     """Where the closing quote is of a string whose first character is at hand."""
     end = data.find(b'"', at)

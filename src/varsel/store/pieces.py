@@ -29,7 +29,7 @@ def is_large(value: str | bytes | None) -> bool:
 
 
 async def put_pieces(connection: Connection, values: Iterable[Value]) -> None:
-    """Bring values into `value_piece` for the rest of this transaction; once in each."""
+    """Bring values into `value_piece` for the rest of this transaction, each once."""
     await connection.execute(_sql.make_pieces)
     for row_id, name, value in values:
         for part, piece in enumerate(_pieces(value)):
