@@ -36,11 +36,11 @@ Long = Callable[[Any], Any]
 
 async def laid_out(value: Any, octets: int = 0) -> bytes:
     """`pretty`, in a thread and in slices where the answer is large: `octets` or more, about, or what stands in its fields as written."""
-    octets += sum(map(octets_of, (getattr(value, name) for name in getattr(value, "__struct_fields__", ()))))
+    octets += sum(map(length_of, (getattr(value, name) for name in getattr(value, "__struct_fields__", ()))))
     return pretty(value) if octets < LARGE else await asyncio.to_thread(pretty_in_slices, value)
 
 
-def octets_of(text: object) -> int:
+def length_of(text: object) -> int:
     """How long a text is that `as_written` or the decoder gave; 0 for anything else."""
     return (
         memoryview(text).nbytes
