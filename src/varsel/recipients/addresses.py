@@ -61,9 +61,14 @@ def _phone_is_valid(text: str) -> bool:
     return _ask_library(text)
 
 
+def load_library() -> None:
+    """Load what the first foreign number needs: up to 64 ms, for a thread while a process starts."""
+    _ask_library("+46701234567")
+
+
 @lru_cache(maxsize=16_384)
 def _ask_library(text: str) -> bool:
-    import phonenumbers  # 64 ms to import, and most installations see only numbers that the pattern above knows
+    import phonenumbers  # not with this module, which the commands import too
 
     try:
         return bool(phonenumbers.is_valid_number(phonenumbers.parse(text, None)))
