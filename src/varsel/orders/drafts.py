@@ -192,6 +192,13 @@ def receipt_of(orders: list[NewOrder]) -> ChainReceipt:
     )
 
 
+def _digest(text: str) -> bytes:
+    digest = sha256()
+    for start in range(0, len(text), LONG):
+        digest.update(text[start : start + LONG].encode())
+    return digest.digest()
+
+
 def key_of(idempotency_id: str, family: Family, body_mac: bytes, orders: list[NewOrder]) -> Key:
     """The key under which a repeat finds the receipt of these orders."""
     chain_id = orders[0].chain_id
@@ -201,7 +208,7 @@ def key_of(idempotency_id: str, family: Family, body_mac: bytes, orders: list[Ne
     return Key(
         creator=orders[0].creator,
         family=family,
-        hash=sha256(idempotency_id.encode()).digest(),
+        hash=_digest(idempotency_id),
         mac=body_mac,
         receipt=pretty_in_slices(receipt) if is_long else pretty(receipt),
         chain_id=chain_id,

@@ -38,7 +38,7 @@ from varsel.orders.wire_direct import (
     InstantSmsRecipient,
     WrappedInstantSms,
 )
-from varsel.orders.wire_v1 import ChannelOrder, EmailOrder, OrderReceipt, SmsOrder
+from varsel.orders.wire_v1 import ChannelOrder, EmailOrder, OrderReceipt, RecipientLookup, SmsOrder
 from varsel.recipients.registers import Registers
 from varsel.runtime.asgi import tagged
 from varsel.runtime.clock import Calendar
@@ -46,7 +46,7 @@ from varsel.runtime.endpoints import Call, Reply
 from varsel.runtime.errors import EmptyProblem, ValidationProblem
 from varsel.runtime.problems import pretty
 from varsel.runtime.routing import parse_uuid
-from varsel.store.content import OrderContent, decode
+from varsel.store.content import OrderContent, read
 from varsel.store.database import Database
 from varsel.store.long_texts import laid_out
 from varsel.store.queries import load
@@ -160,7 +160,7 @@ class Routes:
         entry = await self._work(self._draft_composed, call)
         assert entry.key is not None
         if is_wanted(call):
-            contents = [decode(order.content) for order in entry.orders]
+            contents = [await read(order.content) for order in entry.orders]
             return await self._dry_chain(call, entry.orders, contents, entry.key)
         return self._receipt(entry.key, await self._flusher.store(entry))
 
@@ -203,7 +203,7 @@ class Routes:
         draft = await self._work(judge, call)
         if is_wanted(call):
             return await self._dry_order(call, draft)
-        lookup = await look_up_contacts(self._registers, draft.order, draft.content)
+        lookup = await self._look_up(draft)
         await self._flusher.store(draft.entry)
         identifier = str(draft.order.id)
         return Reply(
@@ -211,6 +211,12 @@ class Routes:
             pretty(OrderReceipt(identifier, lookup)),
             ((b"location", self._orders + identifier.encode()), *_warning(draft.content)),
         )
+
+    async def _look_up(self, draft: OrderDraft) -> RecipientLookup | None:
+        """What the receipt says of recipients without an address of their own; None when there are none."""
+        if not draft.needs_registers:
+            return None
+        return await look_up_contacts(self._registers, draft.order, draft.content)
 
     # Cancel
 
@@ -298,7 +304,7 @@ class Routes:
 
     async def _dry_order(self, call: Call, draft: OrderDraft) -> Reply:
         await self._dry_runs.admit(call, draft.order.creator)
-        lookup = await look_up_contacts(self._registers, draft.order, draft.content)
+        lookup = await self._look_up(draft)
         trial = Trial([draft.order], [draft.content], lookup=lookup, tells_reservation=True)
         return await self._dry_runs.answer(trial, self._calendar.now(), _warning(draft.content))
 

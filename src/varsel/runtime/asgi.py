@@ -36,6 +36,8 @@ BODY_LIMIT: Final = 30_000_000
 CALLER_GONE: Final = 499
 #: Octets of a body whose digest is made on the event loop: less than a millisecond of work.
 _TAGGED_AT_ONCE: Final = 500_000
+#: Octets of a body that are given to the transport at once.
+_SENT_AT_ONCE: Final = 1_000_000
 
 JSON: Final = b"application/json; charset=utf-8"
 _TYPE: Final = b"content-type"
@@ -290,6 +292,14 @@ async def _send(scope: Scope, send: Send, reply: Reply) -> None:
     else:
         headers = [(_LENGTH, b"%d" % len(body)), *reply.headers]
     extensions = scope.get("extensions")
+    if len(body) > _SENT_AT_ONCE:
+        # Piece by piece, as the caller takes them: the transport copies what it cannot send, and 30 MB hold the event loop.
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        for start in range(0, len(body), _SENT_AT_ONCE):
+            end = start + _SENT_AT_ONCE
+            piece = body[start:end]
+            await send({"type": "http.response.body", "body": piece, "more_body": end < len(body)})
+        return
     if extensions is not None and RESPOND in extensions and extensions[RESPOND](status, headers, body):
         return
     await send({"type": "http.response.start", "status": status, "headers": headers})

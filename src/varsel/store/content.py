@@ -62,6 +62,12 @@ class OrderContent(msgspec.Struct, frozen=True, omit_defaults=True, rename="came
     time_to_live: int | None = None  # seconds, instant SMS
     attachments: tuple[Attachment, ...] = ()
 
+    @property
+    def octets(self) -> int:
+        """How long its texts are, about."""
+        email, sms = self.email, self.sms
+        return (len(email.subject) + len(email.body) if email else 0) + (len(sms.body) if sms else 0)
+
 
 _decoder = msgspec.json.Decoder(OrderContent)
 _recipients = msgspec.json.Decoder(tuple[Recipient, ...])

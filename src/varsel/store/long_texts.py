@@ -163,16 +163,20 @@ def put_back(value: Any, texts: Sequence[str]) -> Any:
 
 
 def decoded(data: bytes) -> str:
-    """UTF-8 of any length as a text."""
-    parts = []
+    """UTF-8 of any length as a text; UnicodeDecodeError where it is none."""
+    return data.decode() if len(data) <= LONG else "".join(decoded_slices(data))
+
+
+def decoded_slices(data: bytes) -> Iterator[str]:
+    """The same slice by slice."""
     start, end = 0, len(data)
     while start < end:
         stop = min(start + LONG, end)
-        while stop < end and data[stop] & 0xC0 == 0x80:  # within a character
-            stop -= 1
-        parts.append(data[start:stop].decode())
+        for _ in range(3):
+            if stop < end and data[stop] & 0xC0 == 0x80:  # within a character
+                stop -= 1
+        yield data[start:stop].decode()
         start = stop
-    return "".join(parts)
 
 
 def _string_end(data: bytes, at: int) -> int:

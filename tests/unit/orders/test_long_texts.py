@@ -104,3 +104,27 @@ def test_what_is_no_content_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         with pytest.raises(ValueError):
             decode(wrong)
+
+
+@pytest.mark.parametrize("shift", range(4))
+def test_octets_are_decoded_slice_by_slice(shift: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(long_texts, "LONG", 7)
+    text = "x" * shift + "å€😀a" * 9
+    slices = list(long_texts.decoded_slices(text.encode()))
+    assert "".join(slices) == long_texts.decoded(text.encode()) == text
+    assert max(len(one.encode()) for one in slices) <= 7
+    for wrong in (b"\x80" * 40, text.encode()[:-1] + b"\xf0\x9f"):
+        with pytest.raises(UnicodeDecodeError):
+            long_texts.decoded(wrong)
+
+
+@pytest.mark.parametrize("shift", range(20))
+def test_windows_cut_no_pair_of_surrogates(shift: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tolerant, "_WINDOW", 16)
+    for tail, odd in (("", False), ("\\ud83d", True), ("\\ude00", True)):
+        text = json.dumps("x" * shift + "😀a😀😀" * 20)[1:-1] + tail
+        body = put(chain(), "recipient.recipientEmail.emailSettings.body", "TEXT")
+        reader = Reader(json.dumps(body).replace("TEXT", text).encode())
+        read = reader.read(ChainOrder)
+        assert read.recipient.recipient_email.email_settings.body == json.loads(f'"{text}"')
+        assert reader.odd is odd
