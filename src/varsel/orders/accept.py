@@ -329,13 +329,14 @@ async def _run(connection: Connection, entries: list[Entry]) -> set[UUID]:
     # arguments.
     large: list[Value] = []
     short = [Entry([], key_apart(entry.key, large)) for entry in entries if entry.key is not None]
-    first, *more = in_groups([apart(order, large) for order in orders], MOST_ORDERS)
+    groups = in_groups((apart(order, large) for order in orders), MOST_ORDERS)
+    first = next(groups)
     async with connection.transaction():
         rows = await connection.fetch(
             _sql.accept, *_key_columns(short, orders[0].created_at), *_columns(first)
         )
         if rows or entries[0].key is None:
-            for group in more:
+            for group in groups:
                 await connection.execute(_sql.accept_more, *_columns(group))
             await join(connection, large)
         return {row[0] for row in rows}

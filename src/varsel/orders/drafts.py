@@ -11,7 +11,7 @@ import msgspec
 from msgspec import UNSET
 
 from varsel.orders.model import Entry, Family, Key, NewOrder
-from varsel.orders.rules import reminder_time
+from varsel.orders.rules import reminder_time, sms_is_too_long
 from varsel.orders.wire import (
     ChainOrder,
     ChainReceipt,
@@ -129,10 +129,10 @@ def aim_of(container: RecipientContainer) -> Aim:
 class ChainDraft:
     """A chain as it will be stored. `entry` is ready to be stored; `contents` stand in the order of `entry.orders`.
 
-    `needs_registers`: some recipient is named by an identity instead of an address.
+    `needs_registers`: some recipient is named by an identity instead of an address. `cut`: some SMS is longer than the gateway takes.
     """
 
-    __slots__ = ("contents", "entry", "needs_registers")
+    __slots__ = ("contents", "cut", "entry", "needs_registers")
 
     def __init__(
         self, order: ChainOrder, body_mac: bytes, creator: str, now: datetime, defaults: Defaults
@@ -143,7 +143,7 @@ class ChainDraft:
         stale = creator.casefold() in defaults.stale_creators
         orders: list[NewOrder] = []
         self.contents: list[OrderContent] = []
-        self.needs_registers = False
+        self.needs_registers = self.cut = False
         parts: list[ChainOrder | Reminder] = [order, *(order.reminders or ())]
         for position, part in enumerate(parts):
             aim = aim_of(part.recipient)
@@ -159,6 +159,7 @@ class ChainDraft:
                 fallback_on_failure=part.fallback_on_failure,
             )
             self.contents.append(content)
+            self.cut = self.cut or (aim.sms is not None and sms_is_too_long(aim.sms.body))
             orders.append(
                 NewOrder(
                     id=uuid7(),

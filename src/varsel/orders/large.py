@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -41,8 +41,8 @@ def key_apart(key: Key, large: list[Value]) -> Key:
     return structs.replace(key, receipt=b"")
 
 
-def in_groups(orders: Sequence[NewOrder], most: int) -> Iterator[list[NewOrder]]:
-    """Orders for one statement each: up to `most`, and about PIECE octets."""
+def in_groups(orders: Iterable[NewOrder], most: int) -> Iterator[list[NewOrder]]:
+    """Orders for one statement each: up to `most`, and about PIECE octets. They are taken as they are needed: there may be 100,000."""
     group: list[NewOrder] = []
     size = 0
     for order in orders:

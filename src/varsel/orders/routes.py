@@ -147,7 +147,7 @@ class Routes:
                 return self._receipt(key, standing)
             await check_chain_contacts(self._registers, draft.entry.orders, draft.contents)
         stored = await self._flusher.store(draft.entry)
-        return self._receipt(key, stored, _warning(*draft.contents))
+        return self._receipt(key, stored, (_TRUNCATED,) if draft.cut else ())
 
     def _draft_chain(self, call: Call, now: datetime) -> ChainDraft:
         request = self._chain.read(call.body)

@@ -28,7 +28,7 @@ from tests.contract.orders.world import BASE, CHAIN, World, open_world
 from varsel.delivery import forecast
 from varsel.delivery.forecast import Forecaster
 from varsel.delivery.window import Window
-from varsel.orders import contact
+from varsel.orders import cancel, contact, drafts, routes, rules
 from varsel.recipients.registers import BuiltinRegisters
 from varsel.store import content as contents
 from varsel.store import long_texts
@@ -234,3 +234,32 @@ async def test_only_who_needs_a_register_is_looked_up(
     assert answer.status == 202
     assert ("recipientLookup" in answer.json) == (kind == "person")
     assert walked == []
+
+
+async def test_many_reminders_are_judged_and_shown_in_threads(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = threading.current_thread()
+    threads: set[threading.Thread] = set()
+
+    def noting(text: str) -> bool:
+        threads.add(threading.current_thread())
+        return judge(text)
+
+    def laid_out(value: Any) -> bytes:
+        threads.add(threading.current_thread())
+        return layout(value)
+
+    judge, layout = rules.sms_is_too_long, cancel.pretty_in_slices
+    monkeypatch.setattr(drafts, "sms_is_too_long", noting)
+    monkeypatch.setattr(routes, "sms_is_too_long", noting)
+    monkeypatch.setattr(cancel, "pretty_in_slices", laid_out)
+    body = chain(recipient=sms(), reminders=[reminder(recipient=sms()) for _ in range(2_000)])
+    answer = await world.send(CHAIN, body)
+    assert answer.status == 201
+    order = answer.json["notificationOrderId"]
+    cancelled = await world.send(f"{BASE}/orders/chain/{order}/cancel", None, method="PUT")
+    assert (cancelled.status, len(cancelled.json["shipments"])) == (200, 2_001)
+    assert cancelled.content.decode() == json.dumps(cancelled.json, indent=2)
+    assert threads
+    assert loop not in threads
