@@ -25,7 +25,7 @@ from varsel.orders.wire import (
     SendingTimePolicy,
     SmsSettings,
 )
-from varsel.recipients.addresses import WHITE, blank
+from varsel.recipients.addresses import blank, trimmed
 from varsel.runtime.problems import pretty
 from varsel.store.content import EmailText, OrderContent, Recipient, SmsText, encode
 from varsel.store.ids import uuid7
@@ -59,7 +59,7 @@ def email_text(settings: EmailSettings | None, defaults: Defaults) -> EmailText 
         return None
     sender = settings.sender_email_address
     return EmailText(
-        defaults.email_from if sender is None else sender.strip(WHITE),
+        defaults.email_from if sender is None else trimmed(sender),
         one_line(settings.subject),
         settings.body,
         settings.content_type == ContentType.HTML,
@@ -70,9 +70,7 @@ def sms_text(settings: SmsSettings | None, defaults: Defaults) -> SmsText | None
     if settings is None:
         return None
     sender = settings.sender
-    return SmsText(
-        defaults.sms_sender if sender is None or blank(sender) else sender.strip(WHITE), settings.body
-    )
+    return SmsText(defaults.sms_sender if sender is None or blank(sender) else trimmed(sender), settings.body)
 
 
 class Aim(msgspec.Struct, gc=False):
