@@ -105,8 +105,11 @@ def channels(base: Base) -> list[Channel]:
 
 def registers_of(base: Base) -> BuiltinRegisters | HttpRegisters:
     """The registers that the settings name; the name register gets the platform's own token, and nobody else does."""
+    from varsel.recipients.addresses import load_library
     from varsel.recipients.http_registers import open_registers
 
+    # Off the event loop, before somebody's number asks for it.
+    asyncio.get_running_loop().run_in_executor(None, load_library)
     if not base.settings.register_url:
         return open_registers(base.settings, base.database, base.machine, sandbox=base.sandbox)
     from varsel.identity.outgoing import PlatformToken

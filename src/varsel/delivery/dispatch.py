@@ -25,9 +25,10 @@ from varsel.runtime.clock import Calendar, Machine
 from varsel.runtime.errors import Unavailable
 from varsel.runtime.steps import step
 from varsel.store import queries
-from varsel.store.content import OrderContent, decode
+from varsel.store.content import OrderContent, read
 from varsel.store.database import Database
 from varsel.store.ids import uuid7
+from varsel.store.long_texts import LARGE, decoded
 
 _sql = queries.load("varsel.delivery")
 log = structlog.get_logger("varsel.delivery")
@@ -42,6 +43,11 @@ _LONGEST_REST: Final = (
 _CONTENTS: Final = 64  # decoded orders that are kept
 _NEVER: Final = UUID(int=0)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+async def _whole(text: str | None, long: bytes | None) -> str | None:
+    """A text of a message; one that came as octets is decoded in a thread."""
+    return text if long is None else await asyncio.to_thread(decoded, long)
 
 
 class Contents:
@@ -59,7 +65,7 @@ class Contents:
         if missing:
             for row in await self._database.fetch(_sql.read_contents, missing):
                 with contextlib.suppress(ValueError):
-                    found[row["order_id"]] = self._known[row["order_id"]] = decode(row["content"])
+                    found[row["order_id"]] = self._known[row["order_id"]] = await read(row["content"])
             while len(self._known) > _CONTENTS:
                 self._known.popitem(last=False)
         return found
@@ -228,7 +234,7 @@ class Dispatcher:
         texts = {
             row["id"]: row
             for row in await self._database.fetch(
-                _sql.read_messages, order_ids, [row["notification_id"] for row in rows]
+                _sql.read_messages, order_ids, [row["notification_id"] for row in rows], LARGE
             )
         }
         lost = 0
@@ -249,9 +255,9 @@ class Dispatcher:
                     row["expires_at"],
                     row["tries"],
                     row["daytime"],
-                    text["address"],
-                    text["custom_subject"],
-                    text["custom_body"],
+                    await _whole(text["address"], text["long_address"]) or "",
+                    await _whole(text["custom_subject"], text["long_subject"]),
+                    await _whole(text["custom_body"], text["long_body"]),
                     content,
                     row["provider"],
                 )

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -51,6 +51,15 @@ _LONGEST_RETRY: Final = 900.0
 _SPREAD: Final = 2.0  # seconds over which orders come back to a register that may be asked again
 
 
+T = TypeVar("T")
+
+
+class Run(Protocol):
+    """Runs a function, here or in a thread; `asyncio.to_thread`."""
+
+    async def __call__(self, function: Callable[..., T], /, *args: Any) -> T: ...
+
+
 class Conditions(Protocol):
     """Asks send conditions (`varsel.delivery.conditions`)."""
 
@@ -83,6 +92,10 @@ def origin_of(url: str) -> str:
     """Whom a condition asks."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}".lower()
+
+
+async def _at_once(function: Callable[..., T], *args: Any) -> T:
+    return function(*args)
 
 
 def registers_for(order: DueOrder, content: OrderContent) -> str:
@@ -308,7 +321,11 @@ class DueOrders:
             await connection.execute(_sql.lease_due, [order.id], self._owner, LEASE, now)
             if not await self._holds(connection, order):
                 return []
-            content = decode(await connection.fetchval(_sql.read_content, order.id))
+            data = await connection.fetchval(_sql.read_content, order.id)
+            if len(data) > SMALL:
+                asked.append(order)
+                return []
+            content = decode(data)
             addressees = None if content.condition_endpoint else direct_addressees(order, content)
             if addressees is None:
                 asked.append(order)
@@ -388,11 +405,12 @@ class DueOrders:
             return
         if len(data) > SMALL:
             async with self._large:
-                await self._process_content(order, decode(data))
+                await self._process_content(order, await asyncio.to_thread(decode, data), asyncio.to_thread)
         else:
-            await self._process_content(order, decode(data))
+            await self._process_content(order, decode(data), _at_once)
 
-    async def _process_content(self, order: DueOrder, content: OrderContent) -> None:
+    async def _process_content(self, order: DueOrder, content: OrderContent, run: Run) -> None:
+        """`run` does what takes long for a large content."""
         if content.condition_endpoint:
             met = await self._conditions.ask(content.condition_endpoint)
             if met is None and not order.asked:
@@ -401,29 +419,32 @@ class DueOrders:
             if met is False:
                 await self._not_met(order)
                 return
-        addressees = direct_addressees(order, content)
+        addressees = await run(direct_addressees, order, content)
         if addressees is None:
             try:
                 async with self._turn(f"asking {registers_for(order, content)}"):
                     addressees = await self._resolver.resolve(order, content)
-                    reserve = await self._reserve(order, content, addressees)
+                    reserve = await self._reserve(order, content, addressees, run)
             except Unavailable as error:
                 await self._no_register(order, getattr(error, "spared_for", None))
                 return
-            await self._keep(order, content, addressees, reserve)
+            await self._keep(order, content, addressees, reserve, run)
             return
-        await self._keep(order, content, addressees, [])
+        await self._keep(order, content, addressees, [], run)
 
     async def _reserve(
-        self, order: DueOrder, content: OrderContent, addressees: Sequence[Addressee]
+        self, order: DueOrder, content: OrderContent, addressees: Sequence[Addressee], run: Run
     ) -> list[Planned]:
         """What goes over the other channel if all of these fail. A direct address knows no other channel."""
         now = self._calendar.now()
-        other = other_way(order, content, self._plan(order, content, addressees, now).rows)
+        if not content.fallback_on_failure:
+            return []
+        chosen = await run(self._plan, order, content, addressees, now)
+        other = other_way(order, content, chosen.rows)
         if other is None:
             return []
         found = await self._resolver.resolve(other, content)
-        return self._plan(other, content, found, now).rows
+        return (await run(self._plan, other, content, found, now)).rows
 
     async def _keep(
         self,
@@ -431,13 +452,14 @@ class DueOrders:
         content: OrderContent,
         addressees: Sequence[Addressee],
         reserve: list[Planned],
+        run: Run,
     ) -> None:
         now = self._calendar.now()
 
         async def work(connection: Connection) -> tuple[list[Made], bool]:
             if not await self._holds(connection, order):
                 return [], False  # cancelled meanwhile, or taken back: somebody else's now
-            planned = self._plan(order, content, addressees, now)
+            planned = await run(self._plan, order, content, addressees, now)
             planned.reserve.extend(reserve)
             return [planned], await self._store(connection, [planned], now)
 

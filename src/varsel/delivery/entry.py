@@ -18,6 +18,11 @@ from varsel.store import states
 _text = msgspec.json.Encoder().encode
 
 
+def written(text: str) -> str:
+    """A text as it stands in an entry."""
+    return _text(text).decode()
+
+
 def feed_entry(
     *,
     order_id: UUID,

@@ -14,6 +14,7 @@ from typing import Final
 from uuid import UUID
 
 from varsel.delivery.model import DueOrder, Kind, Planned
+from varsel.delivery.store import in_groups
 from varsel.delivery.window import Window, expiry
 from varsel.store import queries, states
 from varsel.store.content import OrderContent
@@ -41,24 +42,24 @@ def other_way(order: DueOrder, content: OrderContent, rows: Sequence[Planned]) -
 async def keep_in_reserve(connection: Connection, rows: Sequence[Planned]) -> None:
     """Store what takes over if everything fails; rows that have no address are left out."""
     rows = [row for row in rows if row.status == states.NEW]
-    if rows:
+    for group in in_groups(rows):
         await connection.execute(
             _sql.keep_in_reserve,
-            [row.order_id for row in rows],
-            [row.id for row in rows],
-            [row.creator for row in rows],
-            [row.channel for row in rows],
-            [row.position for row in rows],
-            [row.recipient_kind for row in rows],
-            [row.recipient for row in rows],
-            [row.recipient_key for row in rows],
-            [row.address for row in rows],
-            [row.custom_subject for row in rows],
-            [row.custom_body for row in rows],
-            [row.sms_parts for row in rows],
-            [row.body_length for row in rows],
-            [row.domain for row in rows],
-            [row.daytime for row in rows],
+            [row.order_id for row in group],
+            [row.id for row in group],
+            [row.creator for row in group],
+            [row.channel for row in group],
+            [row.position for row in group],
+            [row.recipient_kind for row in group],
+            [row.recipient for row in group],
+            [row.recipient_key for row in group],
+            [row.address for row in group],
+            [row.custom_subject for row in group],
+            [row.custom_body for row in group],
+            [row.sms_parts for row in group],
+            [row.body_length for row in group],
+            [row.domain for row in group],
+            [row.daytime for row in group],
         )
 
 

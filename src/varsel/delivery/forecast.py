@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
-from varsel.delivery.model import DueOrder, Planned
+from varsel.delivery.model import Addressee, DueOrder, Planned
 from varsel.delivery.plan import plan
 from varsel.delivery.resolving import RegisterResolver
 from varsel.delivery.window import Window
 from varsel.recipients.registers import Registers
 from varsel.store.content import OrderContent
+from varsel.store.long_texts import LARGE
 
 
 def masked_name(name: str) -> str:
@@ -57,14 +60,21 @@ class Forecaster:
             content=content,
         )
         found = await self._resolver.resolve(order, content)
-        planned = plan(order, content, found, window=self._window, now=now, key=_no_key)
+        planned = await self._plan(order, content, found, now)
         if not any(one.name for one in found):
             return planned
         hidden = [replace(one, name=masked_name(one.name)) for one in found]
-        shown = plan(order, content, hidden, window=self._window, now=now, key=_no_key)
+        shown = await self._plan(order, content, hidden, now)
         for message, real in zip(shown, planned, strict=True):
             message.sms_parts = real.sms_parts
         return shown
+
+    async def _plan(
+        self, order: DueOrder, content: OrderContent, addressees: Sequence[Addressee], now: datetime
+    ) -> list[Planned]:
+        made = partial(plan, order, content, addressees, window=self._window, now=now, key=_no_key)
+        # Filling keywords into a large text takes long.
+        return await asyncio.to_thread(made) if content.octets > LARGE else made()
 
 
 def _no_key(recipient: str) -> bytes:

@@ -10,6 +10,7 @@ from varsel.channels.sms.parts import LINK, PartLimits, count_parts
 from varsel.delivery.keywords import fill, fill_html, fill_subject
 from varsel.delivery.model import LANE_COMPOSED, LANE_ORDINARY, Addressee, DueOrder, Kind, Planned
 from varsel.delivery.window import Window, expiry, is_daytime
+from varsel.recipients.addresses import trimmed
 from varsel.store import states
 from varsel.store.content import OrderContent
 from varsel.store.ids import uuid7
@@ -123,7 +124,7 @@ def plan(
                 states.rank(channel, status),
                 sms_expiry if channel == "Sms" else email_expiry,
                 lane,
-                addressee.address.rpartition("@")[2].lower() or None if channel == "Email" else None,
+                trimmed(addressee.address.rpartition("@")[2]).lower() or None if channel == "Email" else None,
                 ready_at,
                 bound,
                 owner if ready_at <= now else None,

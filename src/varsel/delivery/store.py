@@ -1,19 +1,22 @@
-"""Writing plans: arrays in, rows out, a few thousand at a time so that an order to many holds little memory."""
+"""Writing plans: arrays in, rows out, a thousand at a time so that an order to many holds little memory and never the event loop."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from varsel.delivery.model import LEASE, Planned
 from varsel.store import queries, states
 from varsel.store.database import Connection
+from varsel.store.pieces import PIECE, Value, is_large, put_pieces
 
 _sql = queries.load("varsel.delivery")
 
-_AT_ONCE: Final = 2000
+_AT_ONCE: Final = 1000
+_TEXTS: Final = ("address", "recipient", "custom_subject", "custom_body")
 
 
 async def insert_plan(
@@ -23,8 +26,13 @@ async def insert_plan(
     if not plans:
         return []
     rows = [row for _, plan in plans for row in plan]
-    for start in range(0, len(rows), _AT_ONCE):
-        await _insert(connection, rows[start : start + _AT_ONCE], now)
+    for group in in_groups(rows):
+        large: list[tuple[UUID, Value]] = []
+        await _insert(connection, [_apart(row, large) for row in group], now)
+        if large:
+            await put_pieces(connection, [value for _, value in large])
+            for order_id, message_id in {(order_id, value[0]) for order_id, value in large}:
+                await connection.execute(_sql.join_message, order_id, message_id)
     going: list[UUID] = []
     numbers: list[int] = []
     ended: list[UUID] = []
@@ -38,6 +46,40 @@ async def insert_plan(
     if going:
         await connection.execute(_sql.planned, going, numbers, now)
     return ended
+
+
+def in_groups(rows: Sequence[Planned]) -> Iterator[list[Planned]]:
+    """Messages for one statement each: up to so many, and about PIECE octets of texts."""
+    group: list[Planned] = []
+    size = 0
+    for row in rows:
+        octets = _octets(row)
+        if group and (len(group) == _AT_ONCE or size + octets > PIECE):
+            yield group
+            group, size = [], 0
+        group.append(row)
+        size += octets
+    if group:
+        yield group
+
+
+def _octets(row: Planned) -> int:
+    """At most so many, without those that go in pieces."""
+    return 4 * sum(
+        len(text)
+        for text in (row.address, row.recipient, row.custom_subject, row.custom_body)
+        if text is not None and not is_large(text)
+    )
+
+
+def _apart(row: Planned, large: list[tuple[UUID, Value]]) -> Planned:
+    """The row without its large texts, which are added to `large` with the order they belong to."""
+    found = [name for name in _TEXTS if is_large(getattr(row, name))]
+    if not found:
+        return row
+    large += ((row.order_id, (row.id, name, getattr(row, name))) for name in found)
+    without: dict[str, Any] = {name: "" if name == "address" else None for name in found}
+    return replace(row, **without)
 
 
 async def _insert(connection: Connection, rows: Sequence[Planned], now: datetime) -> None:

@@ -17,6 +17,7 @@ from uuid import UUID
 import msgspec
 
 from varsel.runtime.times import wire_time
+from varsel.store.long_texts import length_of
 from varsel.store.states import lifecycle
 
 TEST: Final = "webhook.test"
@@ -44,6 +45,17 @@ class Event:
     def message_id(self) -> str:
         """The `webhook-id`: the same on every try, and for an event of the feed the same at every endpoint."""
         return f"message-{self.id}" if self.seq is None else f"feed-{self.seq}"
+
+
+def octets_of(event: Event) -> int:
+    """How long the body is, about."""
+    return len(event.entry or b"") + sum(map(length_of, (event.address, event.senders_reference)))
+
+
+def written(event: Event, timestamp: int, secrets: Sequence[bytes]) -> tuple[bytes, dict[str, str]]:
+    """Body and headers of an event."""
+    body = body_of(event)
+    return body, headers_of(event.message_id, timestamp, body, secrets)
 
 
 def body_of(event: Event) -> bytes:

@@ -20,13 +20,14 @@ from uuid import UUID, uuid4
 import structlog
 
 from varsel.channels.retry_after import retry_after
-from varsel.delivery.webhook_messages import TEST, Event, body_of, headers_of
+from varsel.delivery.webhook_messages import TEST, Event, octets_of, written
 from varsel.runtime.clock import Machine
 from varsel.runtime.errors import Unavailable
 from varsel.runtime.metrics import counter
 from varsel.runtime.outbound_rules import ForbiddenAddress, OutboundError, OutboundTimeout
 from varsel.store import queries
 from varsel.store.database import Database
+from varsel.store.long_texts import LARGE, as_written
 from varsel.store.secrets import MasterKey, SealError
 
 _sql = queries.load("varsel.delivery")
@@ -237,8 +238,11 @@ class WebhookLane:
             ]
         except SealError:
             return Answer(None, "the secret cannot be opened; rotate it")
-        body = body_of(event)
-        headers = headers_of(event.message_id, int(self._machine.time()), body, secrets)
+        timestamp = int(self._machine.time())
+        if octets_of(event) <= LARGE:
+            body, headers = written(event, timestamp, secrets)
+        else:
+            body, headers = await asyncio.to_thread(written, event, timestamp, secrets)
         try:
             answer = await self._client.post(row["url"], body, headers=headers, timeout=TIMEOUT)
         except ForbiddenAddress:
@@ -263,6 +267,6 @@ def _event(row: Any) -> Event:
         row["notification_id"],
         row["channel"],
         row["status"],
-        row["address"],
-        row["senders_reference"],
+        as_written(row["address"]),
+        as_written(row["senders_reference"]),
     )

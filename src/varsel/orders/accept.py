@@ -11,20 +11,22 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
 from operator import attrgetter
 from typing import Any, Final, TypeAlias
 from uuid import UUID
 
 import asyncpg
 import structlog
-from msgspec.structs import replace
 
+from varsel.orders.large import apart, in_groups, join, key_apart
 from varsel.orders.model import Entry, Key, NewOrder, Stored
 from varsel.runtime.clock import Calendar
 from varsel.runtime.errors import DatabaseUnavailable
 from varsel.runtime.metrics import counter, histogram
 from varsel.runtime.steps import step
 from varsel.store.database import Connection, Database, unavailable_as_such
+from varsel.store.pieces import PIECE, Value
 from varsel.store.queries import load
 
 log = structlog.get_logger("varsel.orders")
@@ -36,10 +38,8 @@ _sql: Final = load("varsel.orders")
 
 #: Orders in one statement; beyond, the statement's own time outweighs the saved commit.
 MOST_ORDERS: Final = 200
-#: Bytes in one statement, well under what PostgreSQL takes in one message.
-MOST_BYTES: Final = 8_000_000
-#: Bytes of one content that go in one message.
-PIECE: Final = 2_000_000
+#: Octets in one statement, as many as keep the event loop for a few milliseconds.
+MOST_BYTES: Final = 2 * PIECE
 #: Seconds in which an unknown commit must become known before its callers hear 503.
 _LOOK_UP_FOR: Final = 20.0
 _CLASHES: Final = 5
@@ -94,7 +94,7 @@ def _columns(orders: Sequence[NewOrder]) -> list[Any]:
     ]
 
 
-def _key_columns(entries: Sequence[Entry]) -> list[Any]:
+def _key_columns(entries: Sequence[Entry], created_at: datetime) -> list[Any]:
     # Sorted by the unique key: two processes that store the same keys wait for each other instead of deadlocking.
     keys = sorted((entry.key for entry in entries if entry.key is not None), key=_key_of)
     creators, creator = _spread([key.creator for key in keys]) if keys else ([], None)
@@ -108,7 +108,7 @@ def _key_columns(entries: Sequence[Entry]) -> list[Any]:
         families,
         creator,
         family,
-        entries[0].orders[0].created_at,
+        created_at,
     ]
 
 
@@ -319,34 +319,27 @@ class Flusher:
 
 
 async def _run(connection: Connection, entries: list[Entry]) -> set[UUID]:
-    keys = _key_columns(entries)
     orders = [order for entry in entries for order in entry.orders]
-    large = [order for order in orders if len(order.content) > PIECE]
-    if len(orders) <= MOST_ORDERS and not large:
-        rows = await connection.fetch(_sql.accept, *keys, *_columns(orders))
+    if len(orders) <= MOST_ORDERS and sum(entry.size for entry in entries) <= MOST_BYTES:
+        rows = await connection.fetch(
+            _sql.accept, *_key_columns(entries, orders[0].created_at), *_columns(orders)
+        )
         return {row[0] for row in rows}
-    # One request with many reminders or long texts: several statements, so that no single one keeps the event loop busy with its
+    # One request with many reminders or large values: several statements, so that no single one keeps the event loop busy with its
     # arguments.
-    if large:
-        orders = [replace(order, content=b"") if len(order.content) > PIECE else order for order in orders]
+    large: list[Value] = []
+    short = [Entry([], key_apart(entry.key, large)) for entry in entries if entry.key is not None]
+    groups = in_groups((apart(order, large) for order in orders), MOST_ORDERS)
+    first = next(groups)
     async with connection.transaction():
-        rows = await connection.fetch(_sql.accept, *keys, *_columns(orders[:MOST_ORDERS]))
+        rows = await connection.fetch(
+            _sql.accept, *_key_columns(short, orders[0].created_at), *_columns(first)
+        )
         if rows or entries[0].key is None:
-            for start in range(MOST_ORDERS, len(orders), MOST_ORDERS):
-                await connection.execute(_sql.accept_more, *_columns(orders[start : start + MOST_ORDERS]))
-        if large:
-            await put_pieces(connection, large)
+            for group in groups:
+                await connection.execute(_sql.accept_more, *_columns(group))
+            await join(connection, large)
         return {row[0] for row in rows}
-
-
-async def put_pieces(connection: Connection, large: list[NewOrder]) -> None:
-    """Bring in large contents whose orders this transaction has stored without them."""
-    await connection.execute(_sql.make_pieces)
-    for order in large:
-        for part, start in enumerate(range(0, len(order.content), PIECE)):
-            piece = order.content[start : start + PIECE]
-            await connection.execute(_sql.add_piece, order.id, part, piece)
-    await connection.execute(_sql.join_pieces)
 
 
 def _fail(future: asyncio.Future[Stored], error: Exception) -> None:

@@ -5,9 +5,10 @@ An order can be cancelled until its first message is handed over. A 200 means th
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 from uuid import UUID
 
 import asyncpg
@@ -17,7 +18,9 @@ from msgspec import Meta
 from varsel.orders.wire import Reference
 from varsel.runtime.errors import PlainProblem
 from varsel.runtime.metrics import counter
+from varsel.runtime.problems import pretty
 from varsel.store.database import Connection, Database
+from varsel.store.long_texts import LARGE, as_written, pretty_in_slices
 from varsel.store.order_status import Identifier, OrderWithStatus, order_status
 from varsel.store.queries import load
 from varsel.store.states import ORDER_LIFECYCLE
@@ -27,6 +30,8 @@ _CANCELLED: Final = "Cancelled"
 _cancelled: Final = counter("orders_cancelled")
 #: A worker takes the waiting row first and the order second; PostgreSQL then ends one of the two, and the cancel tries again.
 _CLASHES: Final = 5
+#: Octets of a shipment beside its reference, about.
+_LINE: Final = 150
 
 T = TypeVar("T")
 
@@ -67,10 +72,10 @@ async def cancel_order(
     return status
 
 
-async def cancel_chain(database: Database, chain_id: UUID, creator: str, now: datetime) -> CancelledChain:
-    """Cancel every member of a chain that nothing has left of; 409 when that is none of them."""
+async def cancel_chain(database: Database, chain_id: UUID, creator: str, now: datetime) -> bytes:
+    """Cancel every member of a chain that nothing has left of; 409 when that is none of them. The answer."""
 
-    async def work(connection: Connection) -> tuple[CancelledChain, int]:
+    async def work(connection: Connection) -> tuple[list[Any], int]:
         rows = await connection.fetch(_sql.lock_chain, chain_id, creator)
         if not rows:
             raise PlainProblem(404)
@@ -78,18 +83,24 @@ async def cancel_chain(database: Database, chain_id: UUID, creator: str, now: da
         if not cancelled and all(row["state"] != _CANCELLED for row in rows):
             raise PlainProblem(409)
         members = await connection.fetch(_sql.chain_states, chain_id, creator)
-        chain = CancelledChain(
-            str(chain_id),
-            [
-                ChainMember(str(row["id"]), ORDER_LIFECYCLE[row["state"]], row["senders_reference"])
-                for row in members
-            ],
-        )
-        return chain, len(cancelled)
+        return members, len(cancelled)
 
-    chain, number = await _transacted(database, work)
+    members, number = await _transacted(database, work)
     _cancelled.inc(number)
-    return chain
+    octets = sum(_LINE + len(row["senders_reference"] or b"") for row in members)
+    if octets < LARGE:
+        return pretty(_chain(chain_id, members))
+    return await asyncio.to_thread(lambda: pretty_in_slices(_chain(chain_id, members)))
+
+
+def _chain(chain_id: UUID, members: Sequence[Any]) -> CancelledChain:
+    return CancelledChain(
+        str(chain_id),
+        [
+            ChainMember(str(row["id"]), ORDER_LIFECYCLE[row["state"]], as_written(row["senders_reference"]))
+            for row in members
+        ],
+    )
 
 
 async def _transacted(database: Database, work: Callable[[Connection], Awaitable[T]]) -> T:

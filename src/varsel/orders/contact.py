@@ -41,12 +41,8 @@ async def check_chain_contacts(
         known.add(question)
 
 
-async def look_up_contacts(
-    registers: Registers, order: NewOrder, content: OrderContent
-) -> RecipientLookup | None:
-    """What a v1 receipt says of its recipients; None when none needed a lookup."""
-    if not needs_registers(content):
-        return None
+async def look_up_contacts(registers: Registers, order: NewOrder, content: OrderContent) -> RecipientLookup:
+    """What a v1 receipt says of its recipients, of whom some need a lookup."""
     found = await _ask(registers, order, content)
     if found.failed == found.asked:
         return RecipientLookup("Failed", found.reserved, found.missing)

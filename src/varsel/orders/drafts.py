@@ -11,7 +11,7 @@ import msgspec
 from msgspec import UNSET
 
 from varsel.orders.model import Entry, Family, Key, NewOrder
-from varsel.orders.rules import reminder_time
+from varsel.orders.rules import reminder_time, sms_is_too_long
 from varsel.orders.wire import (
     ChainOrder,
     ChainReceipt,
@@ -25,7 +25,7 @@ from varsel.orders.wire import (
     SendingTimePolicy,
     SmsSettings,
 )
-from varsel.recipients.addresses import WHITE, blank
+from varsel.recipients.addresses import blank, trimmed
 from varsel.runtime.problems import pretty
 from varsel.store.content import EmailText, OrderContent, Recipient, SmsText, encode
 from varsel.store.ids import uuid7
@@ -59,7 +59,7 @@ def email_text(settings: EmailSettings | None, defaults: Defaults) -> EmailText 
         return None
     sender = settings.sender_email_address
     return EmailText(
-        defaults.email_from if sender is None else sender.strip(WHITE),
+        defaults.email_from if sender is None else trimmed(sender),
         one_line(settings.subject),
         settings.body,
         settings.content_type == ContentType.HTML,
@@ -70,9 +70,7 @@ def sms_text(settings: SmsSettings | None, defaults: Defaults) -> SmsText | None
     if settings is None:
         return None
     sender = settings.sender
-    return SmsText(
-        defaults.sms_sender if sender is None or blank(sender) else sender.strip(WHITE), settings.body
-    )
+    return SmsText(defaults.sms_sender if sender is None or blank(sender) else trimmed(sender), settings.body)
 
 
 class Aim(msgspec.Struct, gc=False):
@@ -129,10 +127,10 @@ def aim_of(container: RecipientContainer) -> Aim:
 class ChainDraft:
     """A chain as it will be stored. `entry` is ready to be stored; `contents` stand in the order of `entry.orders`.
 
-    `needs_registers`: some recipient is named by an identity instead of an address.
+    `needs_registers`: some recipient is named by an identity instead of an address. `cut`: some SMS is longer than the gateway takes.
     """
 
-    __slots__ = ("contents", "entry", "needs_registers")
+    __slots__ = ("contents", "cut", "entry", "needs_registers")
 
     def __init__(
         self, order: ChainOrder, body_mac: bytes, creator: str, now: datetime, defaults: Defaults
@@ -143,7 +141,7 @@ class ChainDraft:
         stale = creator.casefold() in defaults.stale_creators
         orders: list[NewOrder] = []
         self.contents: list[OrderContent] = []
-        self.needs_registers = False
+        self.needs_registers = self.cut = False
         parts: list[ChainOrder | Reminder] = [order, *(order.reminders or ())]
         for position, part in enumerate(parts):
             aim = aim_of(part.recipient)
@@ -159,6 +157,7 @@ class ChainDraft:
                 fallback_on_failure=part.fallback_on_failure,
             )
             self.contents.append(content)
+            self.cut = self.cut or (aim.sms is not None and sms_is_too_long(aim.sms.body))
             orders.append(
                 NewOrder(
                     id=uuid7(),
@@ -192,6 +191,13 @@ def receipt_of(orders: list[NewOrder]) -> ChainReceipt:
     )
 
 
+def _digest(text: str) -> bytes:
+    digest = sha256()
+    for start in range(0, len(text), LONG):
+        digest.update(text[start : start + LONG].encode())
+    return digest.digest()
+
+
 def key_of(idempotency_id: str, family: Family, body_mac: bytes, orders: list[NewOrder]) -> Key:
     """The key under which a repeat finds the receipt of these orders."""
     chain_id = orders[0].chain_id
@@ -201,7 +207,7 @@ def key_of(idempotency_id: str, family: Family, body_mac: bytes, orders: list[Ne
     return Key(
         creator=orders[0].creator,
         family=family,
-        hash=sha256(idempotency_id.encode()).digest(),
+        hash=_digest(idempotency_id),
         mac=body_mac,
         receipt=pretty_in_slices(receipt) if is_long else pretty(receipt),
         chain_id=chain_id,

@@ -22,6 +22,7 @@ class OrderDraft:
 
     entry: Entry
     content: OrderContent
+    needs_registers: bool  # some recipient is named by an identity instead of an address
 
     @property
     def order(self) -> NewOrder:
@@ -59,7 +60,8 @@ def draft_order(
         condition_endpoint=request.condition_endpoint,
         ignore_reservation=request.ignore_reservation,
     )
-    return OrderDraft(Entry([_row(request, channel, content, creator, now)]), content)
+    needs_registers = any(one.person or one.organization for one in recipients)
+    return OrderDraft(Entry([_row(request, channel, content, creator, now)]), content, needs_registers)
 
 
 def _row(request: Common, channel: Channel, content: OrderContent, creator: str, now: datetime) -> NewOrder:

@@ -6,7 +6,6 @@ answer would tell it too.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -33,20 +32,17 @@ from varsel.runtime.clock import Machine
 from varsel.runtime.endpoints import Call, Reply
 from varsel.runtime.errors import PlainProblem, RegisterUnavailable
 from varsel.runtime.masking import mask_address, mask_number
-from varsel.runtime.problems import pretty
 from varsel.runtime.times import wire_time
 from varsel.store.content import OrderContent
 from varsel.store.database import Database
 from varsel.store.ids import uuid7
-from varsel.store.long_texts import pretty_in_slices
+from varsel.store.long_texts import laid_out
 from varsel.store.queries import load
 from varsel.store.states import lifecycle
 
 _sql: Final = load("varsel.orders")
 _APPLIED: Final = (b"preference-applied", b"dry-run")
 _MINUTE: Final = 60
-#: Bytes of contents beyond which the answer is written in a thread, so that the event loop goes on.
-_LARGE: Final = 100_000
 
 
 class Message(Protocol):
@@ -147,10 +143,7 @@ class DryRuns:
         except RegisterUnavailable as error:
             raise unavailable(error) from error
         shown = DryRun(True, len(trial.orders), orders, trial.repeat, trial.lookup)
-        if sum(len(order.content) for order in trial.orders) <= _LARGE:
-            body = pretty(shown)
-        else:
-            body = await asyncio.to_thread(pretty_in_slices, shown)
+        body = await laid_out(shown, sum(order.size for order in trial.orders[:MOST]))
         return Reply(200, body, (_APPLIED, *headers))
 
     async def _order(

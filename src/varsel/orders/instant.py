@@ -12,15 +12,14 @@ from datetime import datetime
 from typing import Any, Final, Literal, Protocol
 from uuid import UUID
 
-from msgspec import structs
-
 from varsel.channels.sms.parts import LINK, count_parts
-from varsel.orders.accept import PIECE, put_pieces
 from varsel.orders.drafts_direct import InstantDraft
+from varsel.orders.large import apart, join, key_apart
 from varsel.orders.model import Key, Stored
 from varsel.runtime.errors import CodedProblem
 from varsel.store.content import OrderContent
 from varsel.store.database import Database
+from varsel.store.pieces import PIECE, Value, is_large
 from varsel.store.queries import load
 
 _sql: Final = load("varsel.orders")
@@ -124,14 +123,18 @@ class Instants:
         return True
 
     async def _store(self, draft: InstantDraft, prepared: Prepared) -> bool:
-        if len(draft.order.content) <= PIECE:
+        if draft.order.size <= PIECE and not is_large(draft.address):
             return await self._database.fetchval(_sql.store_instant, *_columns(draft, prepared)) is not None
         # Several statements, so that no single one keeps the event loop busy with its arguments.
+        large: list[Value] = []
+        short = replace(draft, order=apart(draft.order, large), key=key_apart(draft.key, large))
+        if is_large(draft.address):
+            large.append((draft.order.id, "address", draft.address))
+            short = replace(short, address="")
         async with self._database.connection() as connection, connection.transaction():
-            short = replace(draft, order=structs.replace(draft.order, content=b""))
             if await connection.fetchval(_sql.store_instant, *_columns(short, prepared)) is None:
                 return False
-            await put_pieces(connection, [draft.order])
+            await join(connection, large)
         return True
 
 

@@ -11,6 +11,10 @@ import msgspec
 Family: TypeAlias = Literal["chain", "instant", "composed"]
 
 
+def _octets(text: str | None) -> int:
+    return 0 if text is None else len(text) if text.isascii() else 4 * len(text)
+
+
 class NewOrder(msgspec.Struct, gc=False):
     """One row of `orders` with its content. Times are UTC calendar time; `content` is an encoded OrderContent."""
 
@@ -30,6 +34,18 @@ class NewOrder(msgspec.Struct, gc=False):
     created_at: datetime
     content: bytes
 
+    @property
+    def size(self) -> int:
+        """Octets of its texts, about."""
+        return (
+            len(self.content)
+            + _octets(self.senders_reference)
+            + _octets(self.resource_id)
+            + _octets(self.resource_action)
+            + _octets(self.dialog_id)
+            + _octets(self.transmission_id)
+        )
+
 
 class Key(msgspec.Struct, gc=False):
     """The idempotency key of a request, with what a repeat is answered. `hash` is SHA-256 of the id, `mac` tells other bodies."""
@@ -47,11 +63,11 @@ class Entry(msgspec.Struct, gc=False):
 
     orders: list[NewOrder]
     key: Key | None = None
+    #: Octets of texts and receipt, about.
+    size: int = 0
 
-    @property
-    def size(self) -> int:
-        """Bytes of texts and receipts, about."""
-        return sum(len(order.content) for order in self.orders) + (len(self.key.receipt) if self.key else 0)
+    def __post_init__(self) -> None:
+        self.size = sum(order.size for order in self.orders) + (len(self.key.receipt) if self.key else 0)
 
 
 class Stored(msgspec.Struct, frozen=True, gc=False):

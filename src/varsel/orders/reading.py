@@ -14,7 +14,7 @@ import msgspec
 from varsel.orders.moments import Moment, read_moment
 from varsel.orders.tolerant import Null, Reader, Refused
 from varsel.runtime.errors import ValidationProblem
-from varsel.store.long_texts import LONG, in_slices
+from varsel.store.long_texts import LONG, decoded_slices, in_slices
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -79,7 +79,8 @@ class RequestReader(Generic[T]):
         if not body.isascii():
             # What is ignored is passed over without being looked at, and is part of the body all the same.
             try:
-                body.decode()
+                for _ in decoded_slices(body):
+                    pass
             except UnicodeDecodeError:
                 raise self._problem("$", "The body is not UTF-8.") from None
         return request

@@ -37,16 +37,17 @@ from varsel.orders.wire_direct import (
     InstantSmsRecipient,
     WrappedInstantSms,
 )
-from varsel.orders.wire_v1 import ChannelOrder, EmailOrder, OrderReceipt, SmsOrder
+from varsel.orders.wire_v1 import ChannelOrder, EmailOrder, OrderReceipt, RecipientLookup, SmsOrder
 from varsel.recipients.registers import Registers
-from varsel.runtime.asgi import with_etag
+from varsel.runtime.asgi import tagged
 from varsel.runtime.calls import creator_of, id_of
 from varsel.runtime.clock import Calendar
 from varsel.runtime.endpoints import BASE, Call, Reply
 from varsel.runtime.errors import EmptyProblem
 from varsel.runtime.problems import pretty
-from varsel.store.content import OrderContent, decode
+from varsel.store.content import OrderContent, read
 from varsel.store.database import Database
+from varsel.store.long_texts import laid_out
 from varsel.store.queries import load
 
 __all__ = ["ENDPOINTS", "Routes"]
@@ -130,7 +131,7 @@ class Routes:
                 return self._receipt(key, standing)
             await check_chain_contacts(self._registers, draft.entry.orders, draft.contents)
         stored = await self._flusher.store(draft.entry)
-        return self._receipt(key, stored, _warning(*draft.contents))
+        return self._receipt(key, stored, (_TRUNCATED,) if draft.cut else ())
 
     def _draft_chain(self, call: Call, now: datetime) -> ChainDraft:
         request = self._chain.read(call.body)
@@ -143,7 +144,7 @@ class Routes:
         entry = await self._work(self._draft_composed, call)
         assert entry.key is not None
         if is_wanted(call):
-            contents = [decode(order.content) for order in entry.orders]
+            contents = [await read(order.content) for order in entry.orders]
             return await self._dry_chain(call, entry.orders, contents, entry.key)
         return self._receipt(entry.key, await self._flusher.store(entry))
 
@@ -159,7 +160,7 @@ class Routes:
         receipt = await self._database.fetchval(_sql.chain_receipt, chain_id, creator_of(call))
         if receipt is None:
             raise EmptyProblem(404)
-        return with_etag(call, Reply(200, receipt))
+        return await tagged(call, Reply(200, receipt))
 
     # v1 orders
 
@@ -186,7 +187,7 @@ class Routes:
         draft = await self._work(judge, call)
         if is_wanted(call):
             return await self._dry_order(call, draft)
-        lookup = await look_up_contacts(self._registers, draft.order, draft.content)
+        lookup = await self._look_up(draft)
         await self._flusher.store(draft.entry)
         identifier = str(draft.order.id)
         return Reply(
@@ -195,18 +196,25 @@ class Routes:
             ((b"location", self._orders + identifier.encode()), *_warning(draft.content)),
         )
 
+    async def _look_up(self, draft: OrderDraft) -> RecipientLookup | None:
+        """What the receipt says of recipients without an address of their own; None when there are none."""
+        if not draft.needs_registers:
+            return None
+        return await look_up_contacts(self._registers, draft.order, draft.content)
+
     # Cancel
 
     async def cancel_order(self, call: Call) -> Reply:
         order_id = id_of(call)
         creator = creator_of(call)
         now = self._calendar.now()
-        return Reply(200, pretty(await cancel_order(self._database, order_id, creator, now, self._base_url)))
+        status = await cancel_order(self._database, order_id, creator, now, self._base_url)
+        return Reply(200, await laid_out(status))
 
     async def cancel_chain(self, call: Call) -> Reply:
         chain_id = id_of(call)
         creator = creator_of(call)
-        return Reply(200, pretty(await cancel_chain(self._database, chain_id, creator, self._calendar.now())))
+        return Reply(200, await cancel_chain(self._database, chain_id, creator, self._calendar.now()))
 
     # Instant messages
 
@@ -280,7 +288,7 @@ class Routes:
 
     async def _dry_order(self, call: Call, draft: OrderDraft) -> Reply:
         await self._dry_runs.admit(call, draft.order.creator)
-        lookup = await look_up_contacts(self._registers, draft.order, draft.content)
+        lookup = await self._look_up(draft)
         trial = Trial([draft.order], [draft.content], lookup=lookup, tells_reservation=True)
         return await self._dry_runs.answer(trial, self._calendar.now(), _warning(draft.content))
 

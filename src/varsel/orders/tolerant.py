@@ -19,6 +19,7 @@ from msgspec import inspect as shapes
 
 from varsel.orders.moments import Moment, read_moment
 from varsel.orders.wire import NUMBERS, V1
+from varsel.store.long_texts import decoded
 
 DEPTH: Final = 32
 _WINDOW: Final = 65_536
@@ -149,6 +150,17 @@ def _parts(text: str) -> Iterator[str]:
         start = end
 
 
+def _whole_pairs(text: str) -> Iterator[str]:
+    """A text in windows that cut no pair of surrogates."""
+    start = 0
+    while start < len(text):
+        end = start + _WINDOW
+        if "\ud800" <= text[end - 1 : end] <= "\udbff":
+            end += 1
+        yield text[start:end]
+        start = end
+
+
 class Reader:
     """Reads one body. After `read`, `odd` tells whether some text holds NUL or an unpaired surrogate."""
 
@@ -238,7 +250,7 @@ class Reader:
         start, stop = self._raw_string()
         raw = self._data[start:stop]
         try:
-            text = raw.decode()
+            text = decoded(raw)
         except UnicodeDecodeError:
             self._at = start
             raise self._unfit("UTF-8") from None
@@ -246,13 +258,18 @@ class Reader:
             text = "".join(_ESCAPE.sub(self._unescape, part) for part in _parts(text))
             if self._surrogates:
                 self._surrogates = False
-                text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
-                try:
-                    text.encode()
-                except UnicodeEncodeError:
-                    self.odd = True
+                text = "".join(map(self._paired, _whole_pairs(text)))
             if "\x00" in text:
                 self.odd = True
+        return text
+
+    def _paired(self, text: str) -> str:
+        """The two halves of a character as one, where both are there."""
+        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            self.odd = True
         return text
 
     def _unescape(self, match: re.Match[str]) -> str:

@@ -30,14 +30,36 @@ _LONGEST_NUMBER: Final = 256
 
 def blank(text: str | None) -> bool:
     """Null, empty or only white space."""
-    return not text or (text.isspace() and not text.strip(WHITE))
+    if not text or len(text) <= _WINDOW:
+        return not text or (text.isspace() and not text.strip(WHITE))
+    return not trimmed(text)
+
+
+def trimmed(text: str) -> str:
+    """The text without white space around it; window by window, because it may be millions of spaces."""
+    if len(text) <= _WINDOW:
+        return text.strip(WHITE)
+    start, end = 0, len(text)
+    while start < end:
+        window = text[start : min(start + _WINDOW, end)]
+        kept = len(window.lstrip(WHITE))
+        start += len(window) - kept
+        if kept:
+            break
+    while start < end:
+        window = text[max(end - _WINDOW, start) : end]
+        kept = len(window.rstrip(WHITE))
+        end -= len(window) - kept
+        if kept:
+            break
+    return text[start:end]
 
 
 def email_is_valid(text: str) -> bool:
     """Whether the whole of `text`, surrounding white space aside, is one e-mail address."""
     if len(text) <= _PLAIN_UP_TO and _PLAIN.fullmatch(text) is not None:
         return True
-    local, at, domain = text.strip(WHITE).rpartition("@")
+    local, at, domain = trimmed(text).rpartition("@")
     if not at or not local or len(domain) > _LONGEST_DOMAIN or _DOMAIN.fullmatch(domain) is None:
         return False
     if local[0] == "." or local[-1] == "." or ".." in local:
@@ -61,9 +83,14 @@ def _phone_is_valid(text: str) -> bool:
     return _ask_library(text)
 
 
+def load_library() -> None:
+    """Load what the first foreign number needs: up to 64 ms, for a thread while a process starts."""
+    _ask_library("+46701234567")
+
+
 @lru_cache(maxsize=16_384)
 def _ask_library(text: str) -> bool:
-    import phonenumbers  # 64 ms to import, and most installations see only numbers that the pattern above knows
+    import phonenumbers  # not with this module, which the commands import too
 
     try:
         return bool(phonenumbers.is_valid_number(phonenumbers.parse(text, None)))

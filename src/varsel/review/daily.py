@@ -35,13 +35,13 @@ class DailyFile:
     generated_at: str
     environment: str
     content: bytes = field(repr=False)
+    digest: bytes = field(repr=False)
 
     @property
     def headers(self) -> tuple[tuple[bytes, bytes], ...]:
-        digest = hashlib.md5(self.content, usedforsecurity=False).digest()
         return (
             (b"content-disposition", f'attachment; filename="{self.name}"'.encode("latin-1", "replace")),
-            (b"x-file-hash", base64.b64encode(digest)),
+            (b"x-file-hash", base64.b64encode(self.digest)),
             (b"x-file-size", b"%d" % len(self.content)),
             (b"x-total-filetransfer-count", b"%d" % self.rows),
             (b"x-generated-at", self.generated_at.encode()),
@@ -69,7 +69,7 @@ def _shared(row: Any) -> list[Any]:
     return [
         row["serial"],
         str(row["id"]),
-        row["senders_reference"] or "",
+        row["senders_reference"] or b"",
         round_trip(row["requested_at"].astimezone(UTC)) + "Z",
         row["creator"],
         row["resource_id"],
@@ -136,9 +136,11 @@ class _Writer:
         self._parquet.write_batch(pa.record_batch(arrays, schema=self._schema))
         self.rows += len(rows)
 
-    def finish(self) -> bytes:
+    def finish(self) -> tuple[bytes, bytes]:
+        """The file and its MD5."""
         self._parquet.close()
-        return bytes(self._sink.getvalue())
+        content = bytes(self._sink.getvalue())
+        return content, hashlib.md5(content, usedforsecurity=False).digest()
 
 
 class DailyFiles:
@@ -155,9 +157,9 @@ class DailyFiles:
         async with self._one:
             writer = await asyncio.to_thread(_Writer, kind)
             await self._fill(writer, kind, day)
-            content = await asyncio.to_thread(writer.finish)
+            content, digest = await asyncio.to_thread(writer.finish)
         name = f"{day:%Y%m%d}_{kind}_notifications_{self._environment}.parquet"
-        return DailyFile(name, writer.rows, round_trip(now) + "+00:00", self._environment, content)
+        return DailyFile(name, writer.rows, round_trip(now) + "+00:00", self._environment, content, digest)
 
     async def _fill(self, writer: _Writer, kind: Kind, day: date) -> None:
         start = datetime(day.year, day.month, day.day, tzinfo=UTC)

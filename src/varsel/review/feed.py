@@ -16,6 +16,8 @@ from varsel.store.database import Database, Listener
 
 _sql = queries.load("varsel.review")
 _FIRST: Final = 2**63 - 1
+#: Octets at which a page ends early, whatever was asked for: entries may have megabytes, of long references or many recipients.
+MOST: Final = 4_000_000
 EMPTY: Final = b"[]"
 #: Those who wait look again so many at a time: one entry wakes them all, and the database has other callers.
 _LOOKING_AT_ONCE: Final = 2
@@ -43,9 +45,9 @@ class FeedReader:
         found: bytes | None
         if query.descending:
             before = query.seq or _FIRST
-            found = await self._database.fetchval(_sql.feed_down, creator, before, query.size)
+            found = await self._database.fetchval(_sql.feed_down, creator, before, query.size, MOST)
         else:
-            found = await self._database.fetchval(_sql.feed_up, creator, query.seq, query.size)
+            found = await self._database.fetchval(_sql.feed_up, creator, query.seq, query.size, MOST)
         return found
 
     async def page_within(self, creator: str, query: FeedQuery, seconds: float) -> bytes:

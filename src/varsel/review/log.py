@@ -21,11 +21,14 @@ from varsel.runtime.routing import parse_uuid
 from varsel.runtime.times import wire_time
 from varsel.store import queries
 from varsel.store.database import Database
+from varsel.store.long_texts import LARGE, as_written, laid_out
 from varsel.store.states import lifecycle
 
 _sql = queries.load("varsel.review")
 _NOT_DIGITS = re.compile(r"\D")
 
+#: Octets of a line beside its texts, about.
+_LINE: Final = 350
 
 #: Claim of a person's token -> prefix of the URN under which an order may have named the same person.
 IDENTITIES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -76,15 +79,23 @@ def spellings(found: UUID, written: str) -> list[str]:
 def entry(row: Any) -> LogEntry:
     return LogEntry(
         notification_id=str(row["notification_id"]),
-        dialog_id=row["dialog_id"],
-        transmission_id=row["transmission_id"],
+        dialog_id=as_written(row["dialog_id"]),
+        transmission_id=as_written(row["transmission_id"]),
         type=row["kind"],
         channel=row["channel"],
-        destination=row["destination"],
+        destination=as_written(row["destination"]),
         status=lifecycle(row["channel"], row["status"]),
         requested_send_time=wire_time(row["requested_at"]),
         last_update_time=wire_time(row["updated_at"]),
     )
+
+
+async def _shown(rows: Sequence[Any]) -> bytes:
+    octets = sum(
+        _LINE + len(row["destination"]) + len(row["dialog_id"] or b"") + len(row["transmission_id"] or b"")
+        for row in rows
+    )
+    return await laid_out([entry(row) for row in rows], octets)
 
 
 def identities_of(claims: Mapping[str, Any]) -> set[str]:
@@ -112,21 +123,21 @@ class LogReader:
 
     async def of_creator(
         self, creator: str, found: UUID | None, written: str, transmission: str | None
-    ) -> list[LogEntry]:
-        """The creator's own lines."""
+    ) -> bytes:
+        """The creator's own lines, as the array that is served."""
         if found is None:
             rows = await self._database.fetch(_sql.log_of_creator_by_transmission, creator, transmission)
         else:
             rows = await self._database.fetch(
                 _sql.log_of_creator, creator, spellings(found, written), transmission
             )
-        return [entry(row) for row in rows]
+        return await _shown(rows)
 
     async def of_person(
         self, pid: str, claims: Mapping[str, Any], found: UUID, written: str, transmission: str | None
-    ) -> list[LogEntry]:
-        """The lines that concern this person. RegisterUnavailable when authorization cannot be asked."""
-        rows = await self._database.fetch(_sql.log_of_dialog, spellings(found, written), transmission)
+    ) -> bytes:
+        """The lines that concern this person, likewise. RegisterUnavailable when authorization cannot be asked."""
+        rows = await self._database.fetch(_sql.log_of_dialog, spellings(found, written), transmission, LARGE)
         own = self._digest.mac("recipient", pid.encode())
         identities = identities_of(claims)
         granted = await self._granted(pid, rows)
@@ -141,9 +152,9 @@ class LogReader:
                 case "organization":
                     return (row["recipient"], row["resource_id"], row["action"]) in granted
                 case _:
-                    return plain(row["channel"], row["destination"]) in addresses
+                    return plain(row["channel"], row["address"] or "") in addresses
 
-        return [entry(row) for row in rows if concerns(row)]
+        return await _shown([row for row in rows if concerns(row)])
 
     async def _granted(self, pid: str, rows: Sequence[Any]) -> set[tuple[str, str, str]]:
         """(organization, resource, action) of those rows for which the person is authorized. No resource: nothing to ask about."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 from varsel.review.wire import Order, OrderedEmail, OrderedSms, OrderLinks, OrderList, OrderRecipient
@@ -13,13 +13,15 @@ from varsel.store import content as contents
 from varsel.store import queries
 from varsel.store.content import OrderContent, Recipient
 from varsel.store.database import Database
-from varsel.store.long_texts import pretty_in_slices
+from varsel.store.long_texts import LARGE, as_written, pretty_in_slices
 from varsel.store.order_status import order_url
 
 _sql = queries.load("varsel.review")
 
-#: Bytes of stored settings beyond which an answer is made in a thread, so that the event loop goes on.
-LARGE: Final = 100_000
+
+def _octets(row: Any) -> int:
+    texts = (row["content"], row["senders_reference"], row["resource_id"], row["resource_action"])
+    return sum(len(text) for text in texts if text is not None)
 
 
 def _recipient(recipient: Recipient) -> OrderRecipient:
@@ -29,19 +31,19 @@ def _recipient(recipient: Recipient) -> OrderRecipient:
 def shown(row: Any, base_url: str) -> Order:
     """The v1 shape of an order; without what retention has erased."""
     stored = row["content"]
-    settings = contents.decode(stored) if stored is not None else OrderContent(recipients=())
+    settings = contents.decode(stored, written=True) if stored is not None else OrderContent(recipients=())
     url = order_url(base_url, row["id"])
     email, sms = settings.email, settings.sms
     return Order(
         id=str(row["id"]),
-        senders_reference=row["senders_reference"],
+        senders_reference=as_written(row["senders_reference"]),
         requested_send_time=wire_time(row["requested_at"]),
         creator=row["creator"],
         created=wire_time(row["created_at"]),
         notification_channel=row["channel"],
         ignore_reservation=settings.ignore_reservation,
-        resource_id=row["resource_id"],
-        resource_action=row["resource_action"],
+        resource_id=as_written(row["resource_id"]),
+        resource_action=as_written(row["resource_action"]),
         recipients=[_recipient(recipient) for recipient in settings.recipients],
         condition_endpoint=settings.condition_endpoint,
         email_template=None
@@ -57,7 +59,7 @@ async def order(database: Database, order_id: UUID, creator: str, base_url: str)
     row = await database.fetchrow(_sql.order_by_id, order_id, creator)
     if row is None:
         return None
-    if len(row["content"] or b"") < LARGE:
+    if _octets(row) < LARGE:
         return pretty(shown(row, base_url))
     return await asyncio.to_thread(lambda: pretty_in_slices(shown(row, base_url)))
 
@@ -69,6 +71,6 @@ async def orders(database: Database, reference: str, creator: str, base_url: str
     def answer() -> bytes:
         return pretty_in_slices(OrderList(len(rows), [shown(row, base_url) for row in rows]))
 
-    if sum(len(row["content"] or b"") for row in rows) < LARGE:
+    if sum(map(_octets, rows)) < LARGE:
         return answer()
     return await asyncio.to_thread(answer)

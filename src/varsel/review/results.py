@@ -19,12 +19,13 @@ from varsel.runtime.problems import pretty
 from varsel.runtime.times import wire_time
 from varsel.store import queries
 from varsel.store.database import Database
+from varsel.store.long_texts import LARGE, as_written, pretty_in_slices
 from varsel.store.states import v1
 
 _sql = queries.load("varsel.review")
 
-#: Rows beyond which an answer is made in a thread.
-MANY: Final = 1_000
+#: Octets of a line beside its address, about.
+_LINE: Final = 350
 
 EMAIL_SUCCESS: Final = frozenset({"Succeeded", "Delivered"})
 SMS_SUCCESS: Final = frozenset({"Accepted", "Delivered"})
@@ -73,14 +74,14 @@ def emails(order: Any, rows: list[Any]) -> EmailResults:
         EmailResult(
             str(row["id"]),
             row["status"] in EMAIL_SUCCESS,
-            EmailResultRecipient(email_address=row["address"], **_identifiers(row)),
+            EmailResultRecipient(email_address=as_written(row["address"]), **_identifiers(row)),
             _status(row),
         )
         for row in rows
     ]
     return EmailResults(
         order_id=str(order["id"]),
-        senders_reference=order["senders_reference"],
+        senders_reference=as_written(order["senders_reference"]),
         generated=len(shown),
         succeeded=sum(one.succeeded for one in shown),
         notifications=shown,
@@ -92,14 +93,14 @@ def sms(order: Any, rows: list[Any]) -> SmsResults:
         SmsResult(
             str(row["id"]),
             row["status"] in SMS_SUCCESS,
-            SmsResultRecipient(mobile_number=row["address"], **_identifiers(row)),
+            SmsResultRecipient(mobile_number=as_written(row["address"]), **_identifiers(row)),
             _status(row),
         )
         for row in rows
     ]
     return SmsResults(
         order_id=str(order["id"]),
-        senders_reference=order["senders_reference"],
+        senders_reference=as_written(order["senders_reference"]),
         generated=len(shown),
         succeeded=sum(one.succeeded for one in shown),
         notifications=shown,
@@ -114,6 +115,7 @@ async def results(database: Database, order_id: UUID, creator: str, channel: str
             return None
         rows = await connection.fetch(_sql.results, order_id, channel)
     shape = emails if channel == "Email" else sms
-    if len(rows) < MANY:
+    octets = len(order["senders_reference"] or b"") + sum(_LINE + len(row["address"]) for row in rows)
+    if octets < LARGE:
         return pretty(shape(order, rows))
-    return await asyncio.to_thread(lambda: pretty(shape(order, rows)))
+    return await asyncio.to_thread(lambda: pretty_in_slices(shape(order, rows)))

@@ -22,7 +22,7 @@ from varsel.review.wire import (
     Shipment,
     SmsResults,
 )
-from varsel.runtime.asgi import with_etag
+from varsel.runtime.asgi import tagged
 from varsel.runtime.calls import creator_of, id_of
 from varsel.runtime.clock import Calendar
 from varsel.runtime.endpoints import BASE, Call, Endpoint, Policy, Reply
@@ -30,6 +30,7 @@ from varsel.runtime.errors import CodedProblem, EmptyProblem, ValidationProblem
 from varsel.runtime.problems import pretty
 from varsel.runtime.tasks import end
 from varsel.store.database import Database
+from varsel.store.long_texts import laid_out
 from varsel.store.order_status import OrderWithStatus, order_status
 
 _V1: Final = (400, 401, 403, 404)
@@ -185,11 +186,11 @@ def reference(call: Call) -> str:
     return given
 
 
-def answer(call: Call, body: bytes | None) -> Reply:
+async def answer(call: Call, body: bytes | None) -> Reply:
     """200 with an ETag, or an empty 404."""
     if body is None:
         raise EmptyProblem(404)
-    return with_etag(call, Reply(200, body))
+    return await tagged(call, Reply(200, body))
 
 
 class Routes:
@@ -220,25 +221,27 @@ class Routes:
         wanted = reference(call)
         creator = creator_of(call)
         if "\0" in wanted:  # PostgreSQL keeps no NUL: nobody has such a reference
-            return answer(call, pretty(OrderList(0, [])))
-        return answer(call, await orders.orders(self._database, wanted, creator, self._base_url))
+            return await answer(call, pretty(OrderList(0, [])))
+        return await answer(call, await orders.orders(self._database, wanted, creator, self._base_url))
 
     async def get_order(self, call: Call) -> Reply:
         wanted = id_of(call)
-        return answer(call, await orders.order(self._database, wanted, creator_of(call), self._base_url))
+        return await answer(
+            call, await orders.order(self._database, wanted, creator_of(call), self._base_url)
+        )
 
     async def get_order_status(self, call: Call) -> Reply:
         wanted = id_of(call)
         found = await order_status(self._database, wanted, creator_of(call), self._base_url)
-        return answer(call, None if found is None else pretty(found))
+        return await answer(call, None if found is None else await laid_out(found))
 
     async def get_email_results(self, call: Call) -> Reply:
         wanted = id_of(call)
-        return answer(call, await results.results(self._database, wanted, creator_of(call), "Email"))
+        return await answer(call, await results.results(self._database, wanted, creator_of(call), "Email"))
 
     async def get_sms_results(self, call: Call) -> Reply:
         wanted = id_of(call)
-        return answer(call, await results.results(self._database, wanted, creator_of(call), "Sms"))
+        return await answer(call, await results.results(self._database, wanted, creator_of(call), "Sms"))
 
     # -- v2 --------------------------------------------------------------------------------------------------------
 
@@ -246,14 +249,14 @@ class Routes:
         found = await shipments.shipment(self._database, UUID(call.params["id"]), creator_of(call))
         if found is None:
             raise CodedProblem("NOT-00003")
-        return answer(call, pretty(found))
+        return await answer(call, found)
 
     async def get_feed(self, call: Call) -> Reply:
         asked = query.feed_query(call.query, self._largest_page)
         creator = creator_of(call)
         seconds = query.wait_seconds(call.headers.get(b"prefer"))
         if not seconds:
-            return answer(call, await self._feed.page(creator, asked))
+            return await answer(call, await self._feed.page(creator, asked))
         page = asyncio.ensure_future(self._feed.page_within(creator, asked, seconds))
         gone = asyncio.ensure_future(call.disconnected())
         try:
@@ -261,14 +264,13 @@ class Routes:
             if not page.done():
                 raise CodedProblem("NOT-00002")
             applied = (b"preference-applied", b"wait=%d" % int(seconds))
-            return with_etag(call, Reply(200, page.result(), (applied,)))
+            return await tagged(call, Reply(200, page.result(), (applied,)))
         finally:
             await end(page, gone)
 
     async def get_log(self, call: Call) -> Reply:
         found, written, transmission = log.dialog(call.query, or_transmission=True)
-        lines = await self._log.of_creator(creator_of(call), found, written, transmission)
-        return answer(call, pretty(lines))
+        return await answer(call, await self._log.of_creator(creator_of(call), found, written, transmission))
 
     async def get_person_log(self, call: Call) -> Reply:
         found, written, transmission = log.dialog(call.query, or_transmission=False)
@@ -276,7 +278,7 @@ class Routes:
         if pid is None or found is None:
             raise EmptyProblem(403)
         lines = await self._log.of_person(pid, call.caller.claims, found, written, transmission)
-        return answer(call, pretty(lines))
+        return await answer(call, lines)
 
     # -- support ---------------------------------------------------------------------------------------------------
 
@@ -288,7 +290,7 @@ class Routes:
 
     async def _found(self, call: Call, kind: search.Kind) -> Reply:
         number, within = search.asked(call.headers, call.query, kind, self._now())
-        return answer(call, await self._search.find(kind, number, within, call.caller))
+        return await answer(call, await self._search.find(kind, number, within, call.caller))
 
     def _now(self) -> datetime:
         return self._calendar.now()

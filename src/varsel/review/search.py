@@ -25,6 +25,7 @@ from varsel.runtime.times import wire_time
 from varsel.store import queries
 from varsel.store.database import Database
 from varsel.store.ids import floor_of, uuid7
+from varsel.store.long_texts import LARGE, as_written, pretty_in_slices
 
 _sql = queries.load("varsel.review")
 
@@ -34,7 +35,8 @@ DEFAULT_DAYS: Final = timedelta(days=7)
 LONGEST_BACK: Final = 10  # years
 #: An order may be made this long after the send time it asks for, clocks of several machines included.
 LATE: Final = timedelta(hours=1)
-MANY: Final = 1_000
+#: Octets of a line beside its texts, about.
+_LINE: Final = 500
 
 #: kind -> (header, error key, digits).
 HEADERS: Final[Mapping[Kind, tuple[bytes, str, int]]] = {
@@ -153,9 +155,16 @@ class Search:
             f"{kind}:{key.hex()}",
             msgspec.json.encode(details).decode(),
         )
-        if len(rows) < MANY:
+        octets = sum(
+            _LINE
+            + len(row["address"])
+            + len(row["senders_reference"] or b"")
+            + len(row["resource_id"] or b"")
+            for row in rows
+        )
+        if octets < LARGE:
             return pretty(found(rows, kind, number))
-        return await asyncio.to_thread(lambda: pretty(found(rows, kind, number)))
+        return await asyncio.to_thread(lambda: pretty_in_slices(found(rows, kind, number)))
 
 
 def found(rows: Sequence[Any], kind: Kind, number: str) -> list[FoundOrder]:
@@ -168,8 +177,8 @@ def found(rows: Sequence[Any], kind: Kind, number: str) -> list[FoundOrder]:
             FoundOrder(
                 shipment_id=str(head["id"]),
                 creator_name=head["creator"],
-                resource_id=head["resource_id"],
-                senders_reference=head["senders_reference"],
+                resource_id=as_written(head["resource_id"]),
+                senders_reference=as_written(head["senders_reference"]),
                 requested_send_time=wire_time(head["requested_at"]),
                 notification_channel=head["order_channel"],
                 notification_type=head["kind"],
@@ -181,12 +190,13 @@ def found(rows: Sequence[Any], kind: Kind, number: str) -> list[FoundOrder]:
 
 def _attempt(row: Any, kind: Kind, number: str) -> DeliveryAttempt:
     email = row["channel"] == "Email"
+    address = as_written(row["address"])
     return DeliveryAttempt(
         national_identity_number=number if kind == "person" else None,
         organization_number=number if kind == "organization" else None,
         channel="email" if email else "sms",
-        email_address=row["address"] if email else None,
-        mobile_number=None if email else row["address"],
+        email_address=address if email else None,
+        mobile_number=None if email else address,
         result=row["status"],
         result_time=wire_time(row["status_at"]),
     )

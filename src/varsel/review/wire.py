@@ -102,7 +102,7 @@ class FeedEntry(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True
     shipment_type: OrderKind | None = None
 
 
-class OrderRecipient(msgspec.Struct, rename="camel", omit_defaults=True):
+class OrderRecipient(msgspec.Struct, rename="camel", omit_defaults=True, gc=False):
     """A recipient as it was ordered; addresses that were looked up are not added. Empty for an external identity."""
 
     email_address: Address | None = None

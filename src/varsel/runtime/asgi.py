@@ -34,6 +34,10 @@ ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 BODY_LIMIT: Final = 30_000_000
 #: Status under which a request counts whose caller went away before it was read.
 CALLER_GONE: Final = 499
+#: Octets of a body whose digest is made on the event loop: less than a millisecond of work.
+_TAGGED_AT_ONCE: Final = 500_000
+#: Octets of a body that are given to the transport at once.
+_SENT_AT_ONCE: Final = 1_000_000
 
 JSON: Final = b"application/json; charset=utf-8"
 _TYPE: Final = b"content-type"
@@ -283,6 +287,14 @@ async def _send(scope: Scope, send: Send, reply: Reply) -> None:
     else:
         headers = [(_LENGTH, b"%d" % len(body)), *reply.headers]
     extensions = scope.get("extensions")
+    if len(body) > _SENT_AT_ONCE:
+        # Piece by piece, as the caller takes them: the transport copies what it cannot send, and 30 MB hold the event loop.
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        for start in range(0, len(body), _SENT_AT_ONCE):
+            end = start + _SENT_AT_ONCE
+            piece = body[start:end]
+            await send({"type": "http.response.body", "body": piece, "more_body": end < len(body)})
+        return
     if extensions is not None and RESPOND in extensions and extensions[RESPOND](status, headers, body):
         return
     await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -292,6 +304,13 @@ async def _send(scope: Scope, send: Send, reply: Reply) -> None:
 async def _send_empty(send: Send, status: int, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
     await send({"type": "http.response.start", "status": status, "headers": [_ZERO, *headers]})
     await send({"type": "http.response.body", "body": b""})
+
+
+async def tagged(call: Call, reply: Reply) -> Reply:
+    """As `with_etag`; the digest of a large body is made in a thread, so that the event loop goes on."""
+    if len(reply.body) <= _TAGGED_AT_ONCE:
+        return with_etag(call, reply)
+    return await asyncio.to_thread(with_etag, call, reply)
 
 
 def with_etag(call: Call, reply: Reply) -> Reply:

@@ -5,6 +5,7 @@ It lives in the store because two rooms answer with it: review reads it, and ord
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from varsel.runtime.times import wire_time
 from varsel.store import content as contents
 from varsel.store import queries
 from varsel.store.database import Connection, Database
+from varsel.store.long_texts import LARGE, as_written
 from varsel.store.states import ORDER_V1
 
 _sql = queries.load("varsel.store")
@@ -146,7 +148,7 @@ def order_url(base_url: str, order_id: UUID | str) -> str:
 
 def shown(row: Any, base_url: str) -> OrderWithStatus:
     """The wire shape of a row of `order_status`. After retention has erased the settings they are left out."""
-    settings = contents.decode(row["content"]) if row["content"] is not None else None
+    settings = contents.decode(row["content"], written=True) if row["content"] is not None else None
     url = order_url(base_url, row["id"])
 
     def summary(path: str, generated: int, succeeded: int) -> ChannelSummary | None:
@@ -158,14 +160,14 @@ def shown(row: Any, base_url: str) -> OrderWithStatus:
     sms = summary("sms", row["sms"], row["sms_accepted"])
     return OrderWithStatus(
         id=str(row["id"]),
-        senders_reference=row["senders_reference"],
+        senders_reference=as_written(row["senders_reference"]),
         requested_send_time=wire_time(row["requested_at"]),
         creator=row["creator"],
         created=wire_time(row["created_at"]),
         notification_channel=row["channel"],
         ignore_reservation=settings.ignore_reservation if settings else None,
-        resource_id=row["resource_id"],
-        resource_action=row["resource_action"],
+        resource_id=as_written(row["resource_id"]),
+        resource_action=as_written(row["resource_action"]),
         condition_endpoint=settings.condition_endpoint if settings else None,
         processing_status=ProcessingStatus(
             ORDER_V1[row["state"]],  # type: ignore[arg-type]  # the table holds the words of the Literal
@@ -179,6 +181,8 @@ def shown(row: Any, base_url: str) -> OrderWithStatus:
 async def order_status(
     database: Database | Connection, order_id: UUID, creator: str, base_url: str
 ) -> OrderWithStatus | None:
-    """The order of that creator with its status; None when it has no such order. Takes a connection inside a transaction too."""
-    row = await database.fetchrow(_sql.order_status, order_id, creator)
-    return None if row is None else shown(row, base_url)
+    """The order of that creator with its status, for `laid_out`; None when it has no such order. Takes a connection inside a transaction too."""
+    row = await database.fetchrow(_sql.order_status, order_id, creator, LARGE)
+    if row is None or len(row["content"] or b"") <= LARGE:
+        return None if row is None else shown(row, base_url)
+    return await asyncio.to_thread(shown, row, base_url)

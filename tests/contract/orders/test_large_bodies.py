@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -13,6 +14,7 @@ import pytest
 
 from tests.contract.orders.bodies import (
     chain,
+    composed,
     instant_email,
     instant_sms,
     put,
@@ -23,9 +25,13 @@ from tests.contract.orders.bodies import (
 )
 from tests.contract.orders.test_2_12_to_2_14_instant import FakeSender
 from tests.contract.orders.world import BASE, CHAIN, World, open_world
+from varsel.delivery import forecast
 from varsel.delivery.forecast import Forecaster
 from varsel.delivery.window import Window
+from varsel.orders import cancel, contact, drafts, routes, rules
 from varsel.recipients.registers import BuiltinRegisters
+from varsel.store import content as contents
+from varsel.store import long_texts
 from varsel.store.content import decode
 from varsel.store.database import Database
 
@@ -148,8 +154,8 @@ LONG_SMS: dict[str, tuple[str, Any]] = {
 @pytest.fixture
 async def whole(database: Database) -> AsyncIterator[World]:
     """With everybody who looks at texts: a sender of instant messages, and the forecast of dry runs."""
-    forecast = Forecaster(BuiltinRegisters(database, sandbox=True), Window())
-    async with open_world(database, sender=FakeSender(database), forecast=forecast) as opened:
+    forecaster = Forecaster(BuiltinRegisters(database, sandbox=True), Window())
+    async with open_world(database, sender=FakeSender(database), forecast=forecaster) as opened:
         yield opened
 
 
@@ -182,3 +188,78 @@ async def test_the_longest_instant_email(whole: World) -> None:
     assert kept.email is not None
     assert kept.email.body == text
     assert await whole.stored() | {"handoff": 0} == await whole.stored()
+
+
+async def test_a_dry_run_reads_and_plans_large_texts_in_threads(
+    whole: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = threading.current_thread()
+    threads: dict[str, threading.Thread] = {}
+
+    def noting(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*arguments: Any, **options: Any) -> Any:
+            threads[name] = threading.current_thread()
+            return function(*arguments, **options)
+
+        return run
+
+    monkeypatch.setattr(contents, "decode", noting("decode", contents.decode))
+    monkeypatch.setattr(forecast, "plan", noting("plan", forecast.plan))
+    monkeypatch.setattr(long_texts, "pretty_in_slices", noting("answer", long_texts.pretty_in_slices))
+    body = put(composed(), "recipient.emailSettings.body", "$recipientName$ " * 50_000)
+    answer = await whole.send(f"{CHAIN}/composed-email", body, prefer="dry-run", x_composed="1")
+    assert answer.status == 200, answer.content[:500]
+    assert set(threads) == {"decode", "plan", "answer"}
+    assert loop not in threads.values()
+
+
+@pytest.mark.parametrize("kind", ["person", "address"])
+async def test_only_who_needs_a_register_is_looked_up(
+    world: World, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether anybody does is found where the body is read, which for a large one is a thread."""
+    walked: list[threading.Thread] = []
+
+    def needs(content: Any) -> bool:
+        walked.append(threading.current_thread())
+        return True
+
+    monkeypatch.setattr(contact, "needs_registers", needs)
+    recipient = (
+        {"nationalIdentityNumber": "12839010182"}
+        if kind == "person"
+        else {"emailAddress": "kari@example.org"}
+    )
+    answer = await world.send(EMAIL, v1_email(recipients=[recipient] * 2_000))
+    assert answer.status == 202
+    assert ("recipientLookup" in answer.json) == (kind == "person")
+    assert walked == []
+
+
+async def test_many_reminders_are_judged_and_shown_in_threads(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = threading.current_thread()
+    threads: set[threading.Thread] = set()
+
+    def noting(text: str) -> bool:
+        threads.add(threading.current_thread())
+        return judge(text)
+
+    def laid_out(value: Any) -> bytes:
+        threads.add(threading.current_thread())
+        return layout(value)
+
+    judge, layout = rules.sms_is_too_long, cancel.pretty_in_slices
+    monkeypatch.setattr(drafts, "sms_is_too_long", noting)
+    monkeypatch.setattr(routes, "sms_is_too_long", noting)
+    monkeypatch.setattr(cancel, "pretty_in_slices", laid_out)
+    body = chain(recipient=sms(), reminders=[reminder(recipient=sms()) for _ in range(2_000)])
+    answer = await world.send(CHAIN, body)
+    assert answer.status == 201
+    order = answer.json["notificationOrderId"]
+    cancelled = await world.send(f"{BASE}/orders/chain/{order}/cancel", None, method="PUT")
+    assert (cancelled.status, len(cancelled.json["shipments"])) == (200, 2_001)
+    assert cancelled.content.decode() == json.dumps(cancelled.json, indent=2)
+    assert threads
+    assert loop not in threads

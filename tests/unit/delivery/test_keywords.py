@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from varsel.delivery import keywords
 from varsel.delivery.keywords import fill, fill_html, fill_subject, has_keywords
 
 
@@ -39,3 +40,15 @@ def test_html_gets_text_and_never_markup() -> None:
 
 def test_a_subject_stays_one_line() -> None:
     assert fill_subject("Til $recipientName$", "A\r\nBcc: b", "") == "Til A Bcc: b"
+
+
+@pytest.mark.parametrize("shift", range(20))
+def test_long_texts_are_filled_slice_by_slice(shift: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No slice cuts a placeholder, also where one would begin with the last character of another."""
+    text = (
+        "x" * shift + "$recipientName$$recipientNumber$recipientName$ og $recipientName$recipientNumber$ " * 9
+    )
+    whole = keywords.fill(text, "Kari", "312345609")
+    monkeypatch.setattr(keywords, "SLICE", 20)
+    assert keywords.fill(text, "Kari", "312345609") == whole
+    assert max(keywords._cuts("x" * 50)) >= 50

@@ -12,8 +12,9 @@ from varsel.orders import tolerant
 from varsel.orders.tolerant import Reader
 from varsel.orders.wire import ChainOrder
 from varsel.runtime.problems import pretty
+from varsel.store import content as contents
 from varsel.store import long_texts
-from varsel.store.content import EmailText, OrderContent, Recipient, decode, encode
+from varsel.store.content import Attachment, EmailText, OrderContent, Recipient, decode, encode
 from varsel.store.long_texts import LONG, in_slices, pretty_in_slices
 
 TEXTS = ["\\", '\\"', "\\\\n", "😀", "\n", "ab", "\x01", "å\\"]
@@ -66,3 +67,64 @@ def test_a_long_content_comes_back() -> None:
     stored = encode(content)
     assert decode(stored) == content
     assert stored == msgspec.json.encode(content)
+
+
+@pytest.mark.parametrize("text", [*TEXTS, '},{"', '}],"', '}],"x', "{}"])
+@pytest.mark.parametrize("shift", range(5))
+def test_a_large_content_is_decoded_as_the_decoder_would(
+    text: str, shift: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (long_texts, contents):
+        monkeypatch.setattr(module, "LONG", 20)
+        monkeypatch.setattr(module, "LARGE", 30)
+        monkeypatch.setattr(module, "MANY", 4)
+    monkeypatch.setattr(long_texts, "_WINDOW", 16)
+    monkeypatch.setattr(long_texts, "_CHUNK", 3)
+    many = tuple(Recipient(email="x" * shift + text * number, mobile=text) for number in range(12))
+    content = OrderContent(
+        many,
+        email=EmailText("a", text * 9, "x" * shift + text * 40),
+        condition_endpoint=text * 30,
+        attachments=(Attachment(text * 30, "a", text), Attachment(text, "a", None)),
+    )
+    stored = encode(content)
+    assert stored == msgspec.json.encode(content)
+    assert decode(stored) == content
+    assert pretty_in_slices(decode(stored, written=True)) == pretty(content)
+    assert pretty_in_slices([content, decode(stored, written=True)]) == pretty([content, content])
+
+
+def test_what_is_no_content_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contents, "LARGE", 3)
+    for wrong in (
+        b'{"recipients":[{"email":"a}',
+        b'{"recipients":[{"email":"a\\',
+        b'{"recipients":[{]}],"x',
+        b"pigeons",
+    ):
+        with pytest.raises(ValueError):
+            decode(wrong)
+
+
+@pytest.mark.parametrize("shift", range(4))
+def test_octets_are_decoded_slice_by_slice(shift: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(long_texts, "LONG", 7)
+    text = "x" * shift + "å€😀a" * 9
+    slices = list(long_texts.decoded_slices(text.encode()))
+    assert "".join(slices) == long_texts.decoded(text.encode()) == text
+    assert max(len(one.encode()) for one in slices) <= 7
+    for wrong in (b"\x80" * 40, text.encode()[:-1] + b"\xf0\x9f"):
+        with pytest.raises(UnicodeDecodeError):
+            long_texts.decoded(wrong)
+
+
+@pytest.mark.parametrize("shift", range(20))
+def test_windows_cut_no_pair_of_surrogates(shift: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tolerant, "_WINDOW", 16)
+    for tail, odd in (("", False), ("\\ud83d", True), ("\\ude00", True)):
+        text = json.dumps("x" * shift + "😀a😀😀" * 20)[1:-1] + tail
+        body = put(chain(), "recipient.recipientEmail.emailSettings.body", "TEXT")
+        reader = Reader(json.dumps(body).replace("TEXT", text).encode())
+        read = reader.read(ChainOrder)
+        assert read.recipient.recipient_email.email_settings.body == json.loads(f'"{text}"')
+        assert reader.odd is odd

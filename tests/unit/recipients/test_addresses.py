@@ -114,3 +114,16 @@ def test_blank_is_what_dotnet_calls_white_space() -> None:
     assert all(blank(text) for text in (None, "", " ", "\t\r\n\v\f", "\u00a0\u2003\u3000\u2028\x85"))
     assert not any(blank(text) for text in ("a", " a ", "\x1c", "\x1f \x1d", "\u200b", "\ufeff", "\x00"))
     assert all(character.isspace() for character in itertools.chain(addresses.WHITE))
+
+
+@pytest.mark.parametrize("inner", ["", "a", "a b", "kari@example.org"])
+@pytest.mark.parametrize("before", [0, 3, 8, 30])
+@pytest.mark.parametrize("after", [0, 5, 8, 31])
+def test_white_space_goes_window_by_window(
+    inner: str, before: int, after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(addresses, "_WINDOW", 8)
+    text = "\u3000" * before + inner + "\n" * after
+    assert addresses.trimmed(text) == inner
+    assert blank(text) == (inner == "")
+    assert email_is_valid(text) == ("@" in inner)

@@ -370,7 +370,7 @@ class SmtpChannel:
         if self._sign is not None:
             content = self._sign(content) + content
         size = len(content)
-        if b"\r\n." not in content:
+        if not any(b"\r\n." in piece for piece in line_slices(content)):
             return size, content
         return size, b"".join(piece.replace(b"\r\n.", b"\r\n..") for piece in line_slices(content))
 

@@ -9,8 +9,10 @@ limit $4
 for update skip locked;
 
 -- name: lock_due_orders
--- Lock the orders of a claim; one that is being cancelled is left alone.
-select id, creator, kind, channel, sending_policy, requested_at, resource_id, resource_action from orders
+-- Lock the orders of a claim; one that is being cancelled is left alone. No register knows longer resources and actions than these.
+select id, creator, kind, channel, sending_policy, requested_at, left(resource_id, 10000) as resource_id,
+    left(resource_action, 10000) as resource_action
+from orders
 where id = any($1::uuid[]) and state = 'Registered'
 order by id
 for update skip locked;
@@ -91,6 +93,23 @@ insert into notification (order_id, id, creator, channel, position, recipient_ki
 select order_id, id, creator, channel, position, recipient_kind, recipient, recipient_key, address, custom_subject, custom_body,
     sms_parts, body_length, status, rank, $23, expires_at
 from w;
+
+-- name: join_message
+-- Put the large texts of a message together where it was stored without them.
+update notification set
+    address = coalesce((
+        select convert_from(string_agg(piece, ''::bytea order by part), 'UTF8') from value_piece where row_id = $2 and name = 'address'
+    ), address),
+    recipient = coalesce((
+        select convert_from(string_agg(piece, ''::bytea order by part), 'UTF8') from value_piece where row_id = $2 and name = 'recipient'
+    ), recipient),
+    custom_subject = coalesce((
+        select convert_from(string_agg(piece, ''::bytea order by part), 'UTF8') from value_piece where row_id = $2 and name = 'custom_subject'
+    ), custom_subject),
+    custom_body = coalesce((
+        select convert_from(string_agg(piece, ''::bytea order by part), 'UTF8') from value_piece where row_id = $2 and name = 'custom_body'
+    ), custom_body)
+where order_id = $1 and id = $2;
 
 -- name: planned
 -- Orders whose messages are stored: due rows go, $2 messages each are still to end.

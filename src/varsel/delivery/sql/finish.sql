@@ -1,6 +1,8 @@
 -- name: read_ending
--- What the feed tells of orders that end, with their messages in the order of display.
-select o.id, o.creator, o.kind, o.senders_reference, n.channel, n.address, n.status, n.status_at
+-- What the feed tells of orders that end, with their messages in the order of display. Texts above $2 octets stay behind.
+select o.id, o.kind, case when octet_length(o.senders_reference) <= $2 then o.senders_reference end as senders_reference,
+    octet_length(o.senders_reference) > $2 as long_reference,
+    n.id as message_id, n.channel, case when octet_length(n.address) <= $2 then n.address end as address, n.status, n.status_at
 from orders o left join notification n on n.order_id = o.id
 where o.id = any($1::uuid[]) and o.state in ('Registered', 'Processing', 'Processed', 'Attempting')
 order by o.id, n.channel, n.position;
@@ -40,6 +42,32 @@ with w as (
     delete from awaiting a using ended e where a.notification_id = e.id
 )
 select order_id from first;
+
+-- name: join_content
+-- Put a large content together, anew.
+update order_content
+set content = (select string_agg(piece, ''::bytea order by part) from value_piece where row_id = $1 and name = 'content')
+where order_id = $1;
+
+-- name: join_entry
+-- Put a large entry together that this transaction has stored without it.
+update feed_pending
+set entry = (select string_agg(piece, ''::bytea order by part) from value_piece where row_id = $1 and name = 'entry')
+where order_id = $1;
+
+-- name: fill_reference
+-- Write the reference of an order into its entry, where $2 stands for it.
+update feed_pending
+set entry = convert_to(
+    replace(convert_from(entry, 'UTF8'), $2, (select to_json(senders_reference)::text from orders where id = $1)), 'UTF8')
+where order_id = $1;
+
+-- name: fill_address
+-- The same for the address of message $3.
+update feed_pending
+set entry = convert_to(
+    replace(convert_from(entry, 'UTF8'), $2, (select to_json(address)::text from notification where order_id = $1 and id = $3)), 'UTF8')
+where order_id = $1;
 
 -- name: write_content
 -- The stored content of one order, anew.

@@ -14,8 +14,14 @@ where r.notification_id = any(array(select notification_id from chosen))
 returning r.notification_id, r.order_id, r.creator, r.lane, r.domain, r.ready_at, r.expires_at, r.tries, r.daytime, r.provider;
 
 -- name: read_messages
--- Addresses and own texts of messages $2 of orders $1.
-select n.order_id, n.id, n.address, n.custom_subject, n.custom_body
+-- Addresses and own texts of messages $2 of orders $1; those above $3 octets come as octets.
+select n.id,
+    case when octet_length(n.address) <= $3 then n.address end as address,
+    case when octet_length(n.custom_subject) <= $3 then n.custom_subject end as custom_subject,
+    case when octet_length(n.custom_body) <= $3 then n.custom_body end as custom_body,
+    case when octet_length(n.address) > $3 then convert_to(n.address, 'UTF8') end as long_address,
+    case when octet_length(n.custom_subject) > $3 then convert_to(n.custom_subject, 'UTF8') end as long_subject,
+    case when octet_length(n.custom_body) > $3 then convert_to(n.custom_body, 'UTF8') end as long_body
 from unnest($1::uuid[], $2::uuid[]) as w (order_id, id) join notification n on n.order_id = w.order_id and n.id = w.id;
 
 -- name: read_contents

@@ -1,6 +1,6 @@
 -- name: claim_webhook_events
 -- Take up to $1 events of each endpoint for owner $2 and time $3; of an endpoint that is off or rests after a failure only tests. An
--- event of the feed brings its entry, any other the order and message it tells of.
+-- event of the feed brings its entry, any other the order and message it tells of, with texts as the JSON that they become.
 with chosen as (
     select e.id
     from webhook w cross join lateral (
@@ -15,7 +15,8 @@ with chosen as (
 )
 select t.id, t.webhook_id, t.type, t.seq, t.order_id, t.notification_id, t.status, t.at, t.tries, w.failures, w.url, w.secret,
     case when w.previous_until > clock_timestamp() then w.previous end as previous, f.entry,
-    o.senders_reference, n.channel, n.address
+    convert_to(to_json(o.senders_reference)::text, 'UTF8') as senders_reference, n.channel,
+    convert_to(to_json(n.address)::text, 'UTF8') as address
 from taken t join webhook w on w.id = t.webhook_id
     left join feed f on f.creator = w.creator and f.seq = t.seq
     left join orders o on o.id = t.order_id and t.seq is null

@@ -30,4 +30,5 @@ returning id;
 
 -- name: chain_states
 -- The shipments of a chain in their order.
-select id, senders_reference, state from orders where chain_id = $1 and creator = $2 order by position;
+select id, state, convert_to(to_json(senders_reference)::text, 'UTF8') as senders_reference
+from orders where chain_id = $1 and creator = $2 order by position;

@@ -26,8 +26,10 @@ group by creator
 order by creator;
 
 -- name: daily_sms
--- SMS that reached their final status in [$1, $2).
-select n.serial, n.id, o.senders_reference, o.requested_at, o.creator, o.resource_id, n.status, n.reference, n.address, n.sms_parts,
+-- SMS that reached their final status in [$1, $2). Free texts come as octets, which the file takes as they are.
+select n.serial, n.id, convert_to(o.senders_reference, 'UTF8') as senders_reference, o.requested_at, o.creator,
+    convert_to(o.resource_id, 'UTF8') as resource_id, n.status, n.reference, left(n.address, 10000) as address,
+    n.sms_parts,
     n.body_length, n.custom_body is not null as customized,
     case when n.custom_body is not null then char_length(convert_from(c.content, 'UTF8')::jsonb #>> '{sms,body}') end as template_length
 from notification n
@@ -36,8 +38,9 @@ left join order_content c on n.custom_body is not null and c.order_id = n.order_
 where n.status_at >= $1 and n.status_at < $2 and n.channel = 'Sms' and n.status not in ('New', 'Sending', 'Accepted');
 
 -- name: daily_email
--- E-mails that reached their final status in [$1, $2).
-select n.serial, n.id, o.senders_reference, o.requested_at, o.creator, o.resource_id, n.status, n.reference
+-- E-mails that reached their final status in [$1, $2), likewise.
+select n.serial, n.id, convert_to(o.senders_reference, 'UTF8') as senders_reference, o.requested_at, o.creator,
+    convert_to(o.resource_id, 'UTF8') as resource_id, n.status, n.reference
 from notification n
 join orders o on o.id = n.order_id
 where n.status_at >= $1 and n.status_at < $2 and n.channel = 'Email' and n.status not in ('New', 'Sending', 'Succeeded');

@@ -1,8 +1,9 @@
 -- name: support_search
 -- Messages to one recipient in orders with a send time in [$3, $4), newest order first. An order is made before its send time (v1
 -- allows five minutes after), so no id beyond $5 can be meant and later months are not read.
-select o.id, o.creator, o.resource_id, o.senders_reference, o.requested_at, o.channel as order_channel, o.kind,
-    n.channel, n.address, n.status, n.status_at
+select o.id, o.creator, o.requested_at, o.channel as order_channel, o.kind, n.channel, n.status, n.status_at,
+    convert_to(to_json(o.resource_id)::text, 'UTF8') as resource_id, convert_to(to_json(o.senders_reference)::text, 'UTF8') as senders_reference,
+    convert_to(to_json(n.address)::text, 'UTF8') as address
 from notification n
 join orders o on o.id = n.order_id
 where n.recipient_key = $1 and n.recipient_kind = $2 and n.order_id < $5 and o.id < $5
