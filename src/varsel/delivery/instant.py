@@ -163,7 +163,6 @@ class InstantSender:
         self._handoffs.carry(parcel, prepared.attempt_id, prepared.provider)
         self._outcomes.settle(_message(prepared, parcel, now), outcome)
         await self._outcomes.drain()
-        await self._database.execute(_sql.instant_going, order_id, now)
         return True
 
     async def _hand_over(self, prepared: Prepared, parcel: Parcel) -> Outcome:

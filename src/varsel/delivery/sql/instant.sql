@@ -1,7 +1,3 @@
--- name: instant_going
--- An instant order has left, or will: it is an order like any other from here on.
-update orders set state = 'Processed', state_at = $2 where id = $1 and state = 'Attempting';
-
 -- name: void_instant
 -- An instant order that its provider certainly did not get: nothing of it stays but the order row, and its key is free again.
 with gone as (
