@@ -1,4 +1,4 @@
-"""An instant order stands in the commit that stores its outcome: a crash right after that leaves it in nobody's way."""
+"""An instant order stands before its outcome is stored: a crash between the two leaves it in nobody's way."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def test_an_instant_order_stands_with_its_outcome(
     )
     await database.execute(
         "insert into notification (order_id, id, creator, channel, position, recipient_kind, address, status, rank, status_at, expires_at) "
-        "values ($1, $2, 'ttd', 'Sms', 0, 'address', $3, 'Sending', 10, $4, $5)",
+        "values ($1, $2, 'ttd', 'Sms', 0, 'direct', $3, 'Sending', 10, $4, $5)",
         order,
         message,
         TO,

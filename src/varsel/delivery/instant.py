@@ -39,6 +39,7 @@ _sql = queries.load("varsel.delivery")
 log = structlog.get_logger("varsel.delivery")
 
 PATIENCE: Final = 30.0  # seconds a caller waits for the provider
+_AGAIN_SECONDS: Final = 0.5  # between two tries of what the database must be told, while it is away
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,9 +162,21 @@ class InstantSender:
             await transact(self._database, void)
             return False
         self._handoffs.carry(parcel, prepared.attempt_id, prepared.provider)
+        await self._stand(order_id, now)
         self._outcomes.settle(_message(prepared, parcel, now), outcome)
         await self._outcomes.drain()
         return True
+
+    async def _stand(self, order_id: UUID, now: datetime) -> None:
+        """Make it an order like any other, and before its outcome is stored: a process that dies between the two leaves an open
+        handoff, which is settled by rule, and not an attempt that nobody makes any more and that repeats would wait for.
+        """
+        while True:
+            try:
+                await self._database.execute(_sql.instant_stands, order_id, now)
+                return
+            except Unavailable:
+                await asyncio.sleep(_AGAIN_SECONDS)
 
     async def _hand_over(self, prepared: Prepared, parcel: Parcel) -> Outcome:
         """Not broken off when the caller goes away: a message under way has an outcome that must be kept."""

@@ -117,7 +117,7 @@ class FakeSender:
             await self.database.execute(self.sql.void_instant, message["order_id"], NOW)
             return False
         await self.database.execute("delete from handoff where attempt_id = $1", prepared.attempt_id)
-        await self.database.execute(self.sql.instant_going, message["order_id"], NOW)
+        await self.database.execute(self.sql.instant_stands, message["order_id"], NOW)
         return True
 
 

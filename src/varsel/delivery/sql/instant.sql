@@ -1,3 +1,7 @@
+-- name: instant_stands
+-- An instant order that its provider has, or may have, or will get: it is an order like any other from here on.
+update orders set state = 'Processed', state_at = $2 where id = $1 and state = 'Attempting';
+
 -- name: void_instant
 -- An instant order that its provider certainly did not get: nothing of it stays but the order row, and its key is free again.
 with gone as (

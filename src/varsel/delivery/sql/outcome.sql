@@ -2,18 +2,14 @@
 -- Messages that providers took: attempt, reference, status, and the wait for the final word. A handoff that was settled meanwhile
 -- leaves only its reference, by which the reports will still find the message. Family 'dsn' is e-mail whose bounces name the
 -- notification itself; without one it becomes Delivered at the end of its wait. A provider that decides later is asked after $9, and
--- until then the message is still on its way. An instant order stands in the same moment: between the two a crash would leave it in
--- nobody's hands. Answers whether a report about them waits already.
+-- until then the message is still on its way. Answers whether a report about them waits already.
 with w as (
     select *, case family when 'dsn' then replace(notification_id::text, '-', '') else reference end as key
     from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $9::interval[])
         as w (attempt_id, order_id, notification_id, family, reference, evidence, until, ask_after)
 ), ended as (
     delete from handoff h using w where h.attempt_id = w.attempt_id
-    returning h.attempt_id, h.order_id, h.number, h.provider, h.channel, h.lane, h.begun_at
-), stands as (
-    update orders set state = 'Processed', state_at = $8
-    where id = any(array(select order_id from ended where lane = 0)) and state = 'Attempting'
+    returning h.attempt_id, h.number, h.provider, h.channel, h.begun_at
 ), tried as (
     insert into attempt (order_id, id, notification_id, number, provider, begun_at, ended_at, outcome, reference, detail)
     select w.order_id, w.attempt_id, w.notification_id, e.number, e.provider, e.begun_at, clock_timestamp(), 'accepted', w.reference, w.evidence
@@ -73,9 +69,6 @@ with w as (
 ), ended as (
     delete from handoff h using w where h.attempt_id = w.attempt_id
     returning h.*
-), stands as (
-    update orders set state = 'Processed', state_at = $11
-    where id = any(array(select order_id from ended where lane = 0)) and state = 'Attempting'
 ), back as (
     update notification n set status = 'New', rank = 0, status_at = $11
     from ended e where n.order_id = e.order_id and n.id = e.notification_id and n.rank = 10
@@ -111,9 +104,7 @@ with w as (
 ), marked as (
     update handoff h set unknown_at = clock_timestamp(), settle_at = clock_timestamp() + w.pause
     from w where h.attempt_id = w.attempt_id and h.unknown_at is null
-    returning h.attempt_id, h.order_id, h.notification_id, h.lane
-), stands as (
-    update orders set state = 'Processed' where id = any(array(select order_id from marked where lane = 0)) and state = 'Attempting'
+    returning h.attempt_id, h.order_id, h.notification_id
 )
 insert into provider_reference (provider, reference, order_id, notification_id)
 select w.family, w.key, m.order_id, m.notification_id from marked m join w on w.attempt_id = m.attempt_id where w.key <> ''
