@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from tests.unit.runtime.test_server import on_both_loops, read_answer, request
+from tests.support.http_server import on_both_loops, read_answer, request
 
 KINDS = ("plain", "body", "chunks", "upgrade", "upgrade-body", "upgrade-chunks", "absolute", "early")
 
