@@ -12,7 +12,7 @@ from tests.engine.fakes import FakeChannel, NoOutbound, NoResolver
 from varsel.delivery.room import Worker
 from varsel.runtime.clock import SystemMachine
 from varsel.runtime.settings import Settings
-from varsel.store.database import Database, Listener
+from varsel.store.database import BY_INDEX, Database, Listener
 from varsel.store.secrets import MasterKey
 
 NOON = datetime(2031, 3, 12, 11, 0, tzinfo=UTC)  # a Wednesday, 12:00 in Oslo
@@ -46,6 +46,14 @@ async def listener(database_url: str) -> AsyncIterator[Listener]:
 
 
 MakeWorker = Callable[..., Awaitable[Worker]]
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """The test's own database, opened as a worker opens it: its statements are tried with the plans that they get."""
+    opened = await Database.open(database_url, name="test", planner=BY_INDEX)
+    yield opened
+    await opened.close()
 
 
 @pytest.fixture
