@@ -25,6 +25,7 @@ from varsel.delivery.bounces import keeper
 from varsel.delivery.mailbox import MailboxReader
 from varsel.runtime.errors import DatabaseUnavailable, SettingsError
 from varsel.runtime.settings import Settings
+from varsel.runtime.tasks import end
 from varsel.store.database import Database
 from varsel.store.ids import uuid7
 
@@ -150,7 +151,7 @@ async def test_a_server_that_refuses_is_asked_again_later(
     await until(lambda: sum(command in one for one in imap.commands) > 1)
     imap.refuses = ""
     await until(lambda: imap.seen == {1})
-    running.cancel()
+    await end(running)
 
 
 async def test_a_mail_that_cannot_be_kept_holds_up_no_other(imap: Imap, database: Database) -> None:
