@@ -57,7 +57,7 @@ async def fill(database: Database) -> None:
         ("refuse", "ready_pkey"),
         ("postpone", "handoff_pkey"),
         ("accept", "handoff_pkey"),
-        ("raise_status", "ready_pkey"),
+        ("leave_queues", "awaiting_pkey"),
         ("planned", "due_pkey"),
         ("renew_ready", "ready_pkey"),
         ("release_ready", "ready_pkey"),

@@ -13,7 +13,7 @@ from varsel.delivery.model import Ended
 from varsel.delivery.window import Window
 from varsel.runtime.metrics import counter
 from varsel.runtime.steps import step
-from varsel.store import queries
+from varsel.store import queries, states
 from varsel.store.database import Connection
 
 _sql = queries.load("varsel.delivery")
@@ -67,6 +67,9 @@ async def conclude(
         [row.rank for row in rows],
         [row.settled_by for row in rows],
         now,
+    )
+    await connection.execute(
+        _sql.leave_queues, [row.notification_id for row in rows if row.rank >= states.FINAL]
     )
     over = [row["order_id"] for row in found if row["complete"]]
     revived = await fall_back(connection, over, now, window)

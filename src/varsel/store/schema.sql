@@ -814,7 +814,7 @@ CREATE INDEX audit_event_organisation ON ONLY public.audit_event USING btree (or
 
 CREATE INDEX awaiting_poll ON public.awaiting USING btree (poll_at) WHERE (poll_at IS NOT NULL);
 
-CREATE INDEX awaiting_until ON public.awaiting USING btree (until, notification_id);
+CREATE INDEX awaiting_until ON public.awaiting USING btree (until, notification_id) WHERE (until < 'infinity'::timestamp with time zone);
 
 CREATE INDEX client_key_thumbprint ON public.client_key USING btree (thumbprint);
 

@@ -37,9 +37,6 @@ with w as (
     select (d.requested_at at time zone 'UTC')::date, d.creator, 'orders', d.state, count(*), 0 from done d group by 1, 2, 4
 ), gone as (
     delete from due where order_id = any($1::uuid[])
-), calm as (
-    -- A wait that a provider's answer began while a report was raising the status: the report's statement could not see it.
-    delete from awaiting a using ended e where a.notification_id = e.id
 )
 select order_id from first;
 

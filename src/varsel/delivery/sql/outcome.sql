@@ -114,6 +114,14 @@ on conflict do nothing;
 -- Take the orders whose messages are about to end, in one order of locking, so that nobody else counts at the same time.
 select id, state from orders where id = any($1::uuid[]) order by id for no key update;
 
+-- name: leave_queues
+-- Final messages $1 wait for nothing any more, also where a provider's answer began a wait while a report was raising the status. By
+-- their keys: joined with what another part of a statement ended, a queue may be gone through from its first entry.
+with quiet as (
+    delete from awaiting where notification_id = any($1::uuid[])
+)
+delete from ready where notification_id = any($1::uuid[]);
+
 -- name: raise_status
 -- Give messages a final status where it is higher in rank; which orders it brought to their end. The orders are locked.
 with w as (
@@ -135,10 +143,6 @@ with w as (
         union all
         select case when corrected then 'order.corrected' else 'message.changed' end, order_id, id, creator, status from changed
     ) t join webhook h on h.creator = t.creator and h.disabled_at is null and t.type = any(h.events)
-), quiet as (
-    delete from awaiting a using ended e where a.notification_id = e.id
-), unsent as (
-    delete from ready r using ended e where r.notification_id = e.id
 ), open as (
     delete from handoff h using ended e where h.notification_id = e.id
     returning h.*

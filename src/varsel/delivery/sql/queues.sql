@@ -18,7 +18,7 @@ from (
     from (select unknown_at from handoff where unknown_at is not null limit $2) u
     union all
     select 'awaiting', '', -1, count(*), extract(epoch from $1 - min(until))
-    from (select until from awaiting order by until, notification_id limit $2) a
+    from (select until from awaiting where until < 'infinity' order by until, notification_id limit $2) a
     union all
     select 'parked', '', -1, count(*), extract(epoch from clock_timestamp() - min(give_up_at))
     from (select give_up_at from parked_report where dead_at is null order by give_up_at limit $2) p

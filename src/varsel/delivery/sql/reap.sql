@@ -24,7 +24,7 @@ select clock_timestamp() as at,
     exists (select from due where owner is not null and lease_until < clock_timestamp() and lease_until >= $7) as lapsed_due,
     exists (select from ready where owner is not null and lease_until < clock_timestamp() and lease_until >= $7) as lapsed_ready,
     exists (select from ready where expires_at <= $1 and expires_at >= $8) as expired,
-    exists (select from awaiting where until <= $1 and until >= $9) as awaited,
+    exists (select from awaiting where until <= $1 and until >= $9 and until < 'infinity') as awaited,
     exists (select from handoff where settle_at <= clock_timestamp()) as unsettled,
     exists (select from handoff where unknown_at is not null and settle_at is null and expires_at <= $3) as held,
     exists (select from handoff h where h.attempt_id >= $10 and h.unknown_at is null
@@ -97,7 +97,7 @@ returning order_id, notification_id, channel;
 -- name: awaited
 -- Accepted messages whose wait is over, from the place ($2, $3) on.
 select notification_id, order_id, channel, then_status, until from awaiting
-where until <= $1 and (until, notification_id) > ($2, $3) order by until, notification_id limit $4;
+where until <= $1 and until < 'infinity' and (until, notification_id) > ($2, $3) order by until, notification_id limit $4;
 
 -- name: still_awaited
 -- Those of them that no report ended meanwhile, now that their orders are locked.
