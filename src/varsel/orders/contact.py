@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from typing import Final
 
 from varsel.orders.model import NewOrder
 from varsel.orders.wire_v1 import RecipientLookup
@@ -11,6 +13,9 @@ from varsel.recipients.registers import Registers
 from varsel.recipients.resolve import identifier_of
 from varsel.runtime.errors import CodedProblem, RegisterUnavailable
 from varsel.store.content import OrderContent
+
+#: Orders of a chain looked at in one go.
+_AT_ONCE: Final = 1000
 
 
 def unavailable(error: RegisterUnavailable) -> CodedProblem:
@@ -28,7 +33,9 @@ async def check_chain_contacts(
 ) -> None:
     """CodedProblem NOT-00001 when a recipient of any of the orders has no usable address; a reserved person is not missing."""
     known: set[tuple[object, ...]] = set()
-    for order, content in zip(orders, contents, strict=True):
+    for number, (order, content) in enumerate(zip(orders, contents, strict=True)):
+        if number % _AT_ONCE == _AT_ONCE - 1:
+            await asyncio.sleep(0)  # a chain of 100,000 keeps nobody waiting
         if not needs_registers(content):
             continue
         right = Right.of(order.resource_id, order.resource_action)

@@ -44,10 +44,9 @@ from varsel.runtime.calls import creator_of, id_of
 from varsel.runtime.clock import Calendar
 from varsel.runtime.endpoints import BASE, Call, Reply
 from varsel.runtime.errors import EmptyProblem
-from varsel.runtime.problems import pretty
 from varsel.store.content import OrderContent, read
 from varsel.store.database import Database
-from varsel.store.long_texts import laid_out
+from varsel.store.long_texts import MANY, laid_out, let_go
 from varsel.store.queries import load
 
 __all__ = ["ENDPOINTS", "Routes"]
@@ -55,6 +54,8 @@ __all__ = ["ENDPOINTS", "Routes"]
 _sql: Final = load("varsel.orders")
 #: Bodies above this many bytes are read and judged in a thread, so that the event loop goes on.
 _SMALL: Final = 16_384
+#: Octets of one identifier in a receipt, about.
+_IDENTIFIER: Final = 16
 _MAC: Final = "idempotency-body"
 _TRUNCATED: Final = (b"varsel-warning", b"sms-truncated")
 
@@ -131,14 +132,21 @@ class Routes:
                 return self._receipt(key, standing)
             await check_chain_contacts(self._registers, draft.entry.orders, draft.contents)
         stored = await self._flusher.store(draft.entry)
-        return self._receipt(key, stored, (_TRUNCATED,) if draft.cut else ())
+        reply = self._receipt(key, stored, (_TRUNCATED,) if draft.cut else ())
+        if len(draft.contents) > MANY:
+            await asyncio.to_thread(let_go, draft.contents)
+            await asyncio.to_thread(let_go, draft.entry.orders)
+        return reply
 
     def _draft_chain(self, call: Call, now: datetime) -> ChainDraft:
         request = self._chain.read(call.body)
-        check_chain(request, now, self._book)
-        return ChainDraft(
-            request.value, self._mac(request.value, call), creator_of(call), now, self._defaults
-        )
+        try:
+            check_chain(request, now, self._book)
+            return ChainDraft(
+                request.value, self._mac(request.value, call), creator_of(call), now, self._defaults
+            )
+        finally:
+            let_go(request.value.reminders or [])
 
     async def create_composed(self, call: Call) -> Reply:
         entry = await self._work(self._draft_composed, call)
@@ -181,8 +189,11 @@ class Routes:
     ) -> Reply:
         def judge(call: Call, now: datetime) -> OrderDraft:
             request = reader.read(call.body)
-            check(request, now, self._book)
-            return draft_order(request.value, creator_of(call), now, self._defaults)
+            try:
+                check(request, now, self._book)
+                return draft_order(request.value, creator_of(call), now, self._defaults)
+            finally:
+                let_go(request.value.recipients or [])
 
         draft = await self._work(judge, call)
         if is_wanted(call):
@@ -190,11 +201,13 @@ class Routes:
         lookup = await self._look_up(draft)
         await self._flusher.store(draft.entry)
         identifier = str(draft.order.id)
-        return Reply(
-            202,
-            pretty(OrderReceipt(identifier, lookup)),
-            ((b"location", self._orders + identifier.encode()), *_warning(draft.content)),
-        )
+        headers = ((b"location", self._orders + identifier.encode()), *_warning(draft.content))
+        if len(draft.content.recipients) > MANY:
+            recipients = list(draft.content.recipients)
+            del draft
+            await asyncio.to_thread(let_go, recipients)
+        octets = 0 if lookup is None else _IDENTIFIER * len(lookup.is_reserved + lookup.missing_contact)
+        return Reply(202, await laid_out(OrderReceipt(identifier, lookup), octets), headers)
 
     async def _look_up(self, draft: OrderDraft) -> RecipientLookup | None:
         """What the receipt says of recipients without an address of their own; None when there are none."""

@@ -19,7 +19,7 @@ from msgspec import inspect as shapes
 
 from varsel.orders.moments import Moment, read_moment
 from varsel.orders.wire import NUMBERS, V1
-from varsel.store.long_texts import decoded
+from varsel.store.long_texts import decoded, let_go
 
 DEPTH: Final = 32
 _WINDOW: Final = 65_536
@@ -362,15 +362,19 @@ class Reader:
         if self._literal(b"]"):
             return values
         self._path.append(0)
-        while True:
-            values.append(self._value(kind.item, depth + 1))
-            self._path[-1] = len(values)
-            self._space()
-            if self._literal(b"]"):
-                self._path.pop()
-                return values
-            if not self._literal(b","):
-                raise self._malformed()
+        try:
+            while True:
+                values.append(self._value(kind.item, depth + 1))
+                self._path[-1] = len(values)
+                self._space()
+                if self._literal(b"]"):
+                    self._path.pop()
+                    return values
+                if not self._literal(b","):
+                    raise self._malformed()
+        except Refused:
+            let_go(values)
+            raise
 
     def _read_object(self, kind: _Kind, depth: int) -> msgspec.Struct:
         assert kind.cls is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -80,6 +81,9 @@ async def look_up(
 
 async def _pieces(recipients: Sequence[Recipient]) -> AsyncIterator[Sequence[Recipient]]:
     for start in range(0, len(recipients), _AT_ONCE):
+        if start:
+            # There may be nobody to ask, and nothing else that lets the event loop go on.
+            await asyncio.sleep(0)
         yield recipients[start : start + _AT_ONCE]
 
 
@@ -98,9 +102,9 @@ async def reachability(
     found = Reachability()
     reserved: dict[str, None] = {}
     missing: dict[str, None] = {}
-    looked_up = [recipient for recipient in recipients if identifier_of(recipient)[1] is not None]
-    found.asked = len(looked_up)
-    async for piece in _pieces(looked_up):
+    async for some in _pieces(recipients):
+        piece = [recipient for recipient in some if identifier_of(recipient)[1] is not None]
+        found.asked += len(piece)
         known = await look_up(registers, piece, use_stale=use_stale, right=right, authorized=False)
         for recipient in piece:
             reach = reach_of(recipient, known)

@@ -263,3 +263,33 @@ async def test_many_reminders_are_judged_and_shown_in_threads(
     assert cancelled.content.decode() == json.dumps(cancelled.json, indent=2)
     assert threads
     assert loop not in threads
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "lists"),
+    [
+        (EMAIL, v1_email(recipients=[{"emailAddress": "kari@example.org"}] * 2_000), 2),
+        (EMAIL, v1_email(recipients=[{"emailAddress": "kari@example.org"}] * 2_000, subject=""), 1),
+        (CHAIN, chain(reminders=[reminder() for _ in range(2_000)]), 3),
+    ],
+    ids=["recipients", "refused", "reminders"],
+)
+async def test_many_structures_are_freed_in_a_thread(
+    world: World, path: str, body: Any, lists: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once as read, once as stored; and in steps, for a thread that frees holds up everybody as well."""
+    freed: list[int] = []
+
+    def noting(items: list[Any]) -> None:
+        assert threading.current_thread() is not loop
+        freed.append(len(items))
+        let_go(items)
+        assert not items
+
+    loop = threading.current_thread()
+    let_go = long_texts.let_go
+    monkeypatch.setattr(routes, "let_go", noting)
+    answer = await world.send(path, body)
+    assert answer.status == (400 if lists == 1 else 201 if path == CHAIN else 202)
+    assert len(freed) == lists
+    assert set(freed) <= {2_000, 2_001}

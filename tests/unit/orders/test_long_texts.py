@@ -7,9 +7,9 @@ import json
 import msgspec
 import pytest
 
-from tests.contract.orders.bodies import chain, put
+from tests.contract.orders.bodies import chain, put, reminder
 from varsel.orders import tolerant
-from varsel.orders.tolerant import Reader
+from varsel.orders.tolerant import Reader, Refused
 from varsel.orders.wire import ChainOrder
 from varsel.runtime.problems import pretty
 from varsel.store import content as contents
@@ -128,3 +128,26 @@ def test_windows_cut_no_pair_of_surrogates(shift: int, monkeypatch: pytest.Monke
         read = reader.read(ChainOrder)
         assert read.recipient.recipient_email.email_settings.body == json.loads(f'"{text}"')
         assert reader.odd is odd
+
+
+def test_many_structures_are_freed_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Watched(list[int]):
+        def __delitem__(self, place: object) -> None:
+            before = len(self)
+            super().__delitem__(place)  # type: ignore[arg-type]
+            steps.append(before - len(self))
+
+    steps: list[int] = []
+    items = Watched(range(2_500))
+    long_texts.let_go(items)
+    assert (items, steps) == ([], [1_000, 1_000, 500])
+
+
+def test_what_was_read_of_a_refused_list_is_freed_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    freed: list[int] = []
+    monkeypatch.setattr(tolerant, "let_go", lambda items: freed.append(len(items)))
+    for wrong in ("7", "{"):
+        body = json.dumps(chain(reminders=[reminder()] * 3))[:-1].replace("]", f", {wrong}]") + "}"
+        with pytest.raises(Refused):
+            Reader(body.encode()).read(ChainOrder)
+    assert freed == [3, 3]
