@@ -126,6 +126,7 @@ async def test_a_costly_look_begins_where_everything_was_done(worker: Database) 
 
     for _ in range(14):
         await look()
+    assert lookout.pause == 5
     from_start, later = costly.asked[0], costly.asked[-1]
     assert [from_start[number] for number in (3, 6, 7, 8)] == [EPOCH] * 4
     assert from_start[4] == 0 and from_start[5] == UUID(int=0) and from_start[12] == [EPOCH, EPOCH]
@@ -154,6 +155,7 @@ async def test_a_cheap_look_is_always_from_the_start(worker: Database) -> None:
         await lookout.look(NOON, timedelta(seconds=4), NOON, places(NOON))
         clock.advance(timedelta(seconds=1))
     assert {args[3] for args in asked.asked} == {EPOCH}
+    assert lookout.pause == 1
 
 
 async def test_after_the_calendar_went_back_a_look_is_from_the_start(worker: Database) -> None:

@@ -1,4 +1,4 @@
-"""The net below the wake-ups: once a second, what waits in the queues and which deadlines are over.
+"""The net below the wake-ups: once a second or so, what waits in the queues and which deadlines are over.
 
 Like the scans of the queues (`varsel.delivery.lowwater`) a look does not walk over what left them long ago: it begins where
 everything was seen to be done some seconds earlier, and from the start as often as that is cheap.
@@ -22,6 +22,8 @@ _sql = queries.load("varsel.delivery")
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NOBODY: Final = UUID(int=0)
+_PAUSE: Final = 1.0  # seconds between two looks
+_COSTLY_PAUSE: Final = 5.0  # and at most, whatever they cost
 _MOST_PAUSE: Final = 60.0  # seconds between two looks from the start, whatever they cost
 
 
@@ -43,9 +45,15 @@ class Lookout:
         self._database = database
         self._machine = machine
         self._next_far = 0.0
+        self._pause = _PAUSE
         self._leases: Trail[datetime] = Trail(machine, _EPOCH)  # clock of the database
         self._lives: Trail[datetime] = Trail(machine, _EPOCH)  # calendar
         self._open: Trail[UUID] = Trail(machine, _NOBODY)
+
+    @property
+    def pause(self) -> float:
+        """Seconds until the next look is worth while."""
+        return self._pause
 
     def reset(self) -> None:
         """The calendar was moved back."""
@@ -73,9 +81,10 @@ class Lookout:
             [_EPOCH if far else place for _, _, place in places.ready],
         )
         assert found is not None
+        ended = self._machine.monotonic()
         if far:
-            ended = self._machine.monotonic()
             self._next_far = ended + pause_after(ended - begun, _MOST_PAUSE, least=0.0)
+        self._pause = pause_after(ended - begun, _COSTLY_PAUSE, least=_PAUSE)
         if not (found["lapsed_due"] or found["lapsed_ready"] or found["given_up"]):
             self._leases.note(found["at"])
         if not found["expired"]:

@@ -20,7 +20,7 @@ K = TypeVar("K", bound="int | datetime | UUID | tuple[datetime, UUID]")
 
 NEAR: Final = 10.0  # seconds: what comes later than these is found from the start only
 _STEP: Final = 2.0  # seconds between the places that are remembered
-_SHARE: Final = 50.0  # a scan that goes back may cost a fiftieth of the time
+_SHARE: Final = 100.0  # a scan that goes back may cost a hundredth of the time
 _LEAST_PAUSE: Final = 0.1  # seconds between two scans that go back
 _MOST_PAUSE: Final = 2.0  # seconds: what lies close behind the place is found within these, whatever it costs
 _MOST_FAR_PAUSE: Final = 60.0  # seconds: and everything else within these

@@ -24,7 +24,7 @@ from varsel.delivery.ending import Concluded
 from varsel.delivery.feed import Sequencer
 from varsel.delivery.files import Files
 from varsel.delivery.handoff import Handoffs
-from varsel.delivery.heart import PULSE, Heart
+from varsel.delivery.heart import Heart
 from varsel.delivery.lookout import Lookout, Places
 from varsel.delivery.lost_answers import LostAnswers
 from varsel.delivery.model import (
@@ -303,7 +303,7 @@ class Worker:
                 log.warning("nothing can be looked for: the database is away", action="delivery.no_look")
             except Exception:
                 log.exception("looking for work failed; it goes on", action="delivery.look_failed")
-            await asyncio.sleep(PULSE * random.uniform(0.9, 1.05))
+            await asyncio.sleep(self._lookout.pause * random.uniform(0.9, 1.05))
 
     async def _look_around(self) -> None:
         lanes = [(kind, lane, one.past) for (kind, lane), one in self._dispatchers.items()]

@@ -40,7 +40,13 @@ _UNAVAILABLE = ("08", "53", "57", "25006", "28", "3D000")
 #: How statements on queues are planned. A queue is empty at one moment and holds a hundred thousand rows at the next, so no statistics
 #: tell its size, and a plan that reads or sorts all of it looks free whenever the last analysis found it empty. Every such statement
 #: has an index that gives it its rows in its order (docs/decisions/0010-queue-plans.md).
-BY_INDEX: Final = {"enable_seqscan": "off", "enable_bitmapscan": "off", "enable_mergejoin": "off"}
+BY_INDEX: Final = {
+    "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
+    "enable_mergejoin": "off",
+    # Values change nothing in such plans, and planning anew for them is a fifth of the work.
+    "plan_cache_mode": "force_generic_plan",
+}
 
 Connection: TypeAlias = (
     "asyncpg.pool.PoolConnectionProxy[asyncpg.Record] | asyncpg.Connection[asyncpg.Record]"

@@ -51,15 +51,15 @@ def test_a_backlog_that_was_found_at_the_start_is_gone_through() -> None:
 def test_costly_scans_that_go_back_are_rare() -> None:
     clock = ManualClock(NOON)
     place: LowWater[int] = LowWater(clock, 0)
-    assert scan(clock, place, 1.0, 10) == 0  # all that the open transaction keeps from being cleaned away
+    assert scan(clock, place, 0.5, 10) == 0  # all that the open transaction keeps from being cleaned away
     clock.advance(timedelta(seconds=15))
-    assert scan(clock, place, 0.01, 90) == 10  # from where it was ten seconds ago: cheap, so often
+    assert scan(clock, place, 0.005, 90) == 10  # from where it was ten seconds ago: cheap, so often
     assert scan(clock, place, 0.0) == 90
     assert place.again_after is not None and place.again_after < 0.6
     clock.advance(timedelta(seconds=0.6))
     assert scan(clock, place, 0.0) == 10
     clock.advance(timedelta(seconds=35))
-    assert scan(clock, place, 0.0) == 0  # fifty seconds after the one that took a second
+    assert scan(clock, place, 0.0) == 0  # fifty seconds after the one that took half a second
 
 
 def test_a_scan_from_the_start_comes_within_a_minute_whatever_it_costs() -> None:
