@@ -8,8 +8,7 @@ with w as (
     from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $9::interval[])
         as w (attempt_id, order_id, notification_id, family, reference, evidence, until, ask_after)
 ), ended as (
-    delete from handoff h using w where h.attempt_id = w.attempt_id
-    returning h.attempt_id, h.number, h.provider, h.channel, h.begun_at
+    delete from handoff where attempt_id = any($1::uuid[]) returning attempt_id, number, provider, channel, begun_at
 ), tried as (
     insert into attempt (order_id, id, notification_id, number, provider, begun_at, ended_at, outcome, reference, detail)
     select w.order_id, w.attempt_id, w.notification_id, e.number, e.provider, e.begun_at, clock_timestamp(), 'accepted', w.reference, w.evidence
@@ -36,7 +35,8 @@ with w as (
     from moved
     on conflict (notification_id) do nothing
 )
-select exists (select from w join parked_report p on p.provider = w.family and p.reference = w.key and p.dead_at is null) as early;
+select exists (select from w where (
+    select bool_or(p.dead_at is null) from parked_report p where p.provider = w.family and p.reference = w.key)) as early;
 
 -- name: refuse
 -- Attempts that ended for good, with a handoff (deleted) or before one (the message is held by owner $8).
@@ -44,10 +44,10 @@ with w as (
     select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::smallint[], $6::text[], $7::text[])
         as w (attempt_id, order_id, notification_id, provider, number, code, detail)
 ), ended as (
-    delete from handoff h using w where h.attempt_id = w.attempt_id
-    returning h.attempt_id, h.notification_id, h.begun_at
+    delete from handoff where attempt_id = any($1::uuid[]) returning attempt_id, notification_id, begun_at
 ), held as (
-    delete from ready r using w where r.notification_id = w.notification_id and r.owner is not distinct from $8
+    delete from ready r using w
+    where r.notification_id between w.notification_id and w.notification_id and r.owner is not distinct from $8
     returning w.attempt_id, r.notification_id, clock_timestamp() as begun_at
 ), both_ as (
     select * from ended union all select * from held
@@ -67,8 +67,7 @@ with w as (
         $9::text[], $12::boolean[], $13::text[])
         as w (attempt_id, order_id, notification_id, provider, number, ready_at, pause, code, detail, counted, pinned)
 ), ended as (
-    delete from handoff h using w where h.attempt_id = w.attempt_id
-    returning h.*
+    delete from handoff where attempt_id = any($1::uuid[]) returning *
 ), back as (
     update notification n set status = 'New', rank = 0, status_at = $11
     from ended e where n.order_id = e.order_id and n.id = e.notification_id and n.rank = 10
@@ -87,7 +86,7 @@ with w as (
 ), held as (
     update ready r set owner = null, lease_until = null, ready_at = w.ready_at, not_before = clock_timestamp() + w.pause,
         tries = case when w.counted then w.number else r.tries end
-    from w where r.notification_id = w.notification_id and r.owner is not distinct from $10
+    from w where r.notification_id between w.notification_id and w.notification_id and r.owner is not distinct from $10
     returning w.attempt_id
 )
 insert into attempt (order_id, id, notification_id, number, provider, begun_at, ended_at, outcome, code, detail)
@@ -103,7 +102,7 @@ with w as (
     select * from unnest($1::uuid[], $2::text[], $3::interval[], $4::text[], $5::text[]) as w (attempt_id, detail, pause, family, key)
 ), marked as (
     update handoff h set unknown_at = clock_timestamp(), settle_at = clock_timestamp() + w.pause
-    from w where h.attempt_id = w.attempt_id and h.unknown_at is null
+    from w where h.attempt_id between w.attempt_id and w.attempt_id and h.unknown_at is null
     returning h.attempt_id, h.order_id, h.notification_id
 )
 insert into provider_reference (provider, reference, order_id, notification_id)
@@ -144,7 +143,7 @@ with w as (
         select case when corrected then 'order.corrected' else 'message.changed' end, order_id, id, creator, status from changed
     ) t join webhook h on h.creator = t.creator and h.disabled_at is null and t.type = any(h.events)
 ), open as (
-    delete from handoff h using ended e where h.notification_id = e.id
+    delete from handoff h using ended e where h.notification_id between e.id and e.id
     returning h.*
 ), tried as (
     insert into attempt (order_id, id, notification_id, number, provider, begun_at, ended_at, outcome, settled_by)

@@ -10,7 +10,7 @@ returning notification_id, order_id, provider, reference, polls;
 -- Messages about which nothing is known yet are asked about again after $2, never when that is null.
 update awaiting a set polls = polls + 1, poll_at = clock_timestamp() + w.pause
 from unnest($1::uuid[], $2::interval[]) as w (id, pause)
-where a.notification_id = w.id;
+where a.notification_id between w.id and w.id;
 
 -- name: passed_on
 -- The provider has sent messages on; their reports decide now.

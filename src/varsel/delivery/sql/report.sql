@@ -57,7 +57,7 @@ with known as (
     insert into provider_reference (provider, reference, order_id, notification_id)
     select 'link', w.reference, h.order_id, h.notification_id
     from unnest($1::text[], $2::uuid[]) as w (reference, attempt_id)
-        join handoff h on h.attempt_id = w.attempt_id and h.unknown_at is not null
+        join handoff h on h.attempt_id between w.attempt_id and w.attempt_id and h.unknown_at is not null
     on conflict do nothing
     returning reference
 ), again as (

@@ -42,14 +42,14 @@ update ready set lease_until = clock_timestamp() + $3::interval where notificati
 -- Messages that owner $2 gives back untouched; $3 is the next moment each may leave.
 update ready r set owner = null, lease_until = null, ready_at = coalesce(w.ready_at, r.ready_at)
 from unnest($1::uuid[], $3::timestamptz[]) as w (id, ready_at)
-where r.notification_id = w.id and r.owner is not distinct from $2;
+where r.notification_id between w.id and w.id and r.owner is not distinct from $2;
 
 -- name: delay_ready
 -- Messages $1 that owner $2 gives back untouched, because their provider or domain has had its share: until calendar time $3 each,
 -- machine time now + $4.
 update ready r set owner = null, lease_until = null, ready_at = w.ready_at, not_before = clock_timestamp() + w.pause
 from unnest($1::uuid[], $3::timestamptz[], $4::interval[]) as w (id, ready_at, pause)
-where r.notification_id = w.id and r.owner is not distinct from $2;
+where r.notification_id between w.id and w.id and r.owner is not distinct from $2;
 
 -- name: ask_pace
 -- Ask for $2 messages of each scope $1 in this second of the database's clock: how many all workers have asked for, and what is left
@@ -91,7 +91,8 @@ with w as (
     select o.id from orders o where o.id = any($3::uuid[]) and o.state in ('Processed', 'Attempting') order by o.id for share
 ), taken as (
     delete from ready r using w
-    where r.notification_id = w.notification_id and r.owner is not distinct from $5 and w.order_id in (select id from alive)
+    where r.notification_id between w.notification_id and w.notification_id and r.owner is not distinct from $5
+        and w.order_id in (select id from alive)
     returning w.attempt_id, r.notification_id, r.order_id, r.creator, r.channel, w.provider, r.tries, r.lane, r.domain, r.daytime,
         r.expires_at
 ), moved as (
