@@ -29,7 +29,7 @@ from varsel.recipients.addresses import blank, trimmed
 from varsel.runtime.problems import pretty
 from varsel.store.content import EmailText, OrderContent, Recipient, SmsText, encode
 from varsel.store.ids import uuid7
-from varsel.store.long_texts import LONG, pretty_in_slices
+from varsel.store.long_texts import LONG, MANY, pretty_in_slices
 
 #: Longer subjects are worked on in slices, so that one call never holds the interpreter for long.
 _SLICE: Final = 1_000_000
@@ -203,7 +203,7 @@ def key_of(idempotency_id: str, family: Family, body_mac: bytes, orders: list[Ne
     chain_id = orders[0].chain_id
     assert chain_id is not None
     receipt = receipt_of(orders)
-    is_long = any(len(order.senders_reference or "") > LONG for order in orders)
+    is_long = len(orders) > MANY or any(len(order.senders_reference or "") > LONG for order in orders)
     return Key(
         creator=orders[0].creator,
         family=family,

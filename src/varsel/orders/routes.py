@@ -121,10 +121,19 @@ class Routes:
             draft = self._draft_chain(call, now)
         else:
             draft = await self._in_thread(self._draft_chain, call, now)
+        if is_wanted(call):
+            assert draft.entry.key is not None
+            reply = await self._dry_chain(call, draft.entry.orders, draft.contents, draft.entry.key)
+        else:
+            reply = await self._place_chain(draft)
+        if len(draft.contents) > MANY:
+            await asyncio.to_thread(let_go, draft.contents)
+            await asyncio.to_thread(let_go, draft.entry.orders)
+        return reply
+
+    async def _place_chain(self, draft: ChainDraft) -> Reply:
         key = draft.entry.key
         assert key is not None
-        if is_wanted(call):
-            return await self._dry_chain(call, draft.entry.orders, draft.contents, key)
         if draft.needs_registers:
             # A repeat is answered before anybody is looked up; without lookups the insert itself tells a repeat.
             standing = await self._flusher.standing(key)
@@ -132,11 +141,7 @@ class Routes:
                 return self._receipt(key, standing)
             await check_chain_contacts(self._registers, draft.entry.orders, draft.contents)
         stored = await self._flusher.store(draft.entry)
-        reply = self._receipt(key, stored, (_TRUNCATED,) if draft.cut else ())
-        if len(draft.contents) > MANY:
-            await asyncio.to_thread(let_go, draft.contents)
-            await asyncio.to_thread(let_go, draft.entry.orders)
-        return reply
+        return self._receipt(key, stored, (_TRUNCATED,) if draft.cut else ())
 
     def _draft_chain(self, call: Call, now: datetime) -> ChainDraft:
         request = self._chain.read(call.body)
@@ -197,15 +202,20 @@ class Routes:
 
         draft = await self._work(judge, call)
         if is_wanted(call):
-            return await self._dry_order(call, draft)
-        lookup = await self._look_up(draft)
-        await self._flusher.store(draft.entry)
-        identifier = str(draft.order.id)
-        headers = ((b"location", self._orders + identifier.encode()), *_warning(draft.content))
+            reply = await self._dry_order(call, draft)
+        else:
+            reply = await self._place_order(draft)
         if len(draft.content.recipients) > MANY:
             recipients = list(draft.content.recipients)
             del draft
             await asyncio.to_thread(let_go, recipients)
+        return reply
+
+    async def _place_order(self, draft: OrderDraft) -> Reply:
+        lookup = await self._look_up(draft)
+        await self._flusher.store(draft.entry)
+        identifier = str(draft.order.id)
+        headers = ((b"location", self._orders + identifier.encode()), *_warning(draft.content))
         octets = 0 if lookup is None else _IDENTIFIER * len(lookup.is_reserved + lookup.missing_contact)
         return Reply(202, await laid_out(OrderReceipt(identifier, lookup), octets), headers)
 

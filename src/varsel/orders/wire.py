@@ -332,14 +332,14 @@ class ChainOrder(Wire):
 # Receipts
 
 
-class ReminderReceipt(msgspec.Struct, rename="camel", omit_defaults=True):
+class ReminderReceipt(msgspec.Struct, rename="camel", omit_defaults=True, gc=False):
     """A reminder that was accepted."""
 
     shipment_id: Identifier
     senders_reference: Reference | None = None
 
 
-class NotificationReceipt(msgspec.Struct, rename="camel", omit_defaults=True):
+class NotificationReceipt(msgspec.Struct, rename="camel", omit_defaults=True, gc=False):
     """The main order that was accepted."""
 
     shipment_id: Identifier
@@ -350,7 +350,7 @@ class NotificationReceipt(msgspec.Struct, rename="camel", omit_defaults=True):
     ] = None
 
 
-class ChainReceipt(msgspec.Struct, rename="camel", omit_defaults=True):
+class ChainReceipt(msgspec.Struct, rename="camel", omit_defaults=True, gc=False):
     """What was accepted, with the ids to follow it by."""
 
     notification_order_id: Identifier

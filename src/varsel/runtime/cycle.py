@@ -40,6 +40,8 @@ class Cycle(RequestResponseCycle):
                 await self._give_up()
         finally:
             self.on_response = self.linger = _nothing
+            # It holds `respond`, and so this object: without the knot a request is gone with its last reference, body and all.
+            self.scope.pop("extensions", None)
             self.tasks.discard(self.task)
 
     async def _give_up(self) -> None:
@@ -83,8 +85,6 @@ class Cycle(RequestResponseCycle):
         else:
             self.transport.close()
             self.on_response()
-        # It holds this method, and so this object: without the knot a request is gone with its last reference.
-        self.scope.pop("extensions", None)
         return True
 
     async def send(self, message: Any) -> None:

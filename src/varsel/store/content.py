@@ -25,7 +25,7 @@ class Recipient(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel",
     identity: str | None = None  # URN of an external identity, as sent
 
 
-class EmailText(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
+class EmailText(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel", gc=False):
     """An e-mail as ordered; `sender` is resolved to the default where the caller gave none."""
 
     sender: str
@@ -34,7 +34,7 @@ class EmailText(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel")
     html: bool = False
 
 
-class SmsText(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
+class SmsText(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel", gc=False):
     """An SMS as ordered; `sender` is resolved to the default where the caller gave none."""
 
     sender: str
@@ -49,7 +49,7 @@ class Attachment(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"
     sealed_url: str | None
 
 
-class OrderContent(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
+class OrderContent(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel", gc=False):
     """Everything of one order that no query looks at."""
 
     recipients: tuple[Recipient, ...]

@@ -14,8 +14,9 @@ from asyncpg.pgproto import pgproto
 
 _VERSION: Final = 0x7000
 _VARIANT: Final = 0b10 << 62
-#: Randomness is fetched for so many ids at once: a system call for each would be most of an id's price.
-_AT_ONCE: Final = 256
+#: Randomness is fetched for so many ids at once: a system call for each would be most of an id's price. And one every few milliseconds
+#: would starve all other threads: each gives the interpreter away for a microsecond, so that who waits for it never asks for it.
+_AT_ONCE: Final = 8192
 _halves: Final = Struct(">QQ")
 _random: Iterator[int] = iter(())
 _last = 0

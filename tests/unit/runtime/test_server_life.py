@@ -122,14 +122,19 @@ async def test_the_stop_ends_in_its_time_whoever_hangs(served):
     half.close()
 
 
-async def test_a_request_is_gone_with_the_last_that_uses_it():
+@pytest.mark.parametrize("whole", [True, False], ids=["at once", "in two parts"])
+async def test_a_request_is_gone_with_the_last_that_uses_it(whole):
     """What refers to itself waits for the collector, which costs every tenth request of a busy service a pause."""
     seen = []
 
     async def app(scope, receive, send):
         respond = scope["extensions"][RESPOND]
         seen.append(weakref.ref(respond.__self__))
-        assert respond(200, [(b"content-length", b"0")], b"")
+        if whole:
+            assert respond(200, [(b"content-length", b"0")], b"")
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
 
     gc.collect()
     gc.disable()
