@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import binascii
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from itertools import islice
 from urllib.parse import quote
 from uuid import UUID
 
@@ -176,21 +178,35 @@ def _mailbox(sender: Sender) -> str:
         if name.isascii() and "=?" not in name:
             name = '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
         else:
-            name = "\r\n ".join(_encoded_words(name, len("From: ")))
+            name = _joined(_encoded_words(name, len("From: ")))
     return f"{name}\r\n <{sender.address}>" if len(name) > 40 else f"{name} <{sender.address}>"
 
 
 def _unstructured(name: str, value: str) -> str:
     """A whole header line of free text, folded (RFC 5322 2.2.3) or in encoded words (RFC 2047) where it must be."""
-    if not value.isprintable():
-        value = _HEADER_CONTROLS.sub(" ", value)
-    if value.isascii() and "=?" not in value and value.isprintable() and value == value.strip():
+    if not _is_printable(value):
+        value = "".join(_HEADER_CONTROLS.sub(" ", piece) for piece in slices(value))
+    if value.isascii() and "=?" not in value and _is_printable(value) and value == value.strip():
         if len(name) + 2 + len(value) <= _FOLD_AT:
             return f"{name}: {value}\r\n"
         folded = _folded(name, value)
         if folded is not None:
             return folded
-    return f"{name}: " + "\r\n ".join(_encoded_words(value, len(name) + 2)) + "\r\n"
+    return f"{name}: " + _joined(_encoded_words(value, len(name) + 2)) + "\r\n"
+
+
+def _is_printable(value: str) -> bool:
+    if len(value) <= SLICE:
+        return value.isprintable()
+    return all(piece.isprintable() for piece in slices(value))
+
+
+def _joined(words: Iterator[str]) -> str:
+    """Words on lines of a header, some thousands at a time: a subject may have a million."""
+    parts = []
+    while some := list(islice(words, 10_000)):
+        parts.append("\r\n ".join(some))
+    return "\r\n ".join(parts)
 
 
 def _folded(name: str, value: str) -> str | None:
@@ -207,17 +223,15 @@ def _folded(name: str, value: str) -> str | None:
     return "\r\n".join(lines) + "\r\n"
 
 
-def _encoded_words(value: str, used: int) -> list[str]:
+def _encoded_words(value: str, used: int) -> Iterator[str]:
     """Base64 encoded words that split between characters; `used` is what stands on the first line already."""
-    words: list[str] = []
     room = (_FOLD_AT - used - len("=?utf-8?B??=")) // 4 * 3
     piece = bytearray()
     for character in value:
         octets = character.encode("utf-8", "replace")
         if len(piece) + len(octets) > room:
-            words.append(f"=?utf-8?B?{binascii.b2a_base64(piece, newline=False).decode()}?=")
+            yield f"=?utf-8?B?{binascii.b2a_base64(piece, newline=False).decode()}?="
             piece.clear()
             room = (_FOLD_AT - 1 - len("=?utf-8?B??=")) // 4 * 3
         piece += octets
-    words.append(f"=?utf-8?B?{binascii.b2a_base64(piece, newline=False).decode()}?=")
-    return words
+    yield f"=?utf-8?B?{binascii.b2a_base64(piece, newline=False).decode()}?="
