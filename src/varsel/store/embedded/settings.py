@@ -45,9 +45,9 @@ BASE: Mapping[str, str] = {
     "jit": "off",
     # A month's partitions and their indexes are locked together by retention.
     "max_locks_per_transaction": "128",
-    # Queue tables turn over many times their size, so dead rows must go soon. Oftener costs more than all else beside a long transaction,
-    # when each attempt is in vain (docs/decisions/0010-queue-plans.md).
-    "autovacuum_naptime": "20s",
+    # Queue tables turn over many times their size, and are cleaned once a minute. Oftener costs more than all else beside a long
+    # transaction, when each attempt is in vain (docs/decisions/0010-queue-plans.md).
+    "autovacuum_naptime": "60s",
     "autovacuum_max_workers": "2",
     "autovacuum_vacuum_cost_limit": "1000",
     "timezone": "UTC",
