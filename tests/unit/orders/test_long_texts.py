@@ -130,7 +130,7 @@ def test_windows_cut_no_pair_of_surrogates(shift: int, monkeypatch: pytest.Monke
         assert reader.odd is odd
 
 
-def test_many_structures_are_freed_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_structures_are_freed_in_steps() -> None:
     class Watched(list[int]):
         def __delitem__(self, place: object) -> None:
             before = len(self)
