@@ -2,7 +2,8 @@
 -- Messages that providers took: attempt, reference, status, and the wait for the final word. A handoff that was settled meanwhile
 -- leaves only its reference, by which the reports will still find the message. Family 'dsn' is e-mail whose bounces name the
 -- notification itself; without one it becomes Delivered at the end of its wait. A provider that decides later is asked after $9, and
--- until then the message is still on its way. Answers whether a report about them waits already.
+-- until then the message is still on its way. Answers whether a report about them waits already: looked up message by message, where a
+-- join might read all of the queue (docs/decisions/0010-queue-plans.md).
 with w as (
     select *, case family when 'dsn' then replace(notification_id::text, '-', '') else reference end as key
     from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $9::interval[])

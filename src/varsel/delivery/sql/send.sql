@@ -84,7 +84,8 @@ update ready set owner = null, lease_until = null where notification_id = any(ar
 -- The share lock on the order meets the lock of a cancel: one of the two comes first. Orders are named by the parameter and not by a
 -- join: PostgreSQL 18.6 crashes where it checks a row again that changed meanwhile, and prunes partitions by the join. Messages are found
 -- by their key: `owner = …` would let the index of leased rows in, which looks small whenever the queue was empty at its last analysis,
--- and then every statement reads all that the workers hold.
+-- and then every statement reads all that the workers hold. Equality would let a join read all of the queue once
+-- (docs/decisions/0010-queue-plans.md), a range of one key does not.
 with w as (
     select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[]) as w (attempt_id, notification_id, order_id, provider)
 ), alive as (
