@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from varsel.delivery import retention
 from varsel.delivery.retention import Retention
 from varsel.runtime.clock import SystemMachine
 from varsel.runtime.settings import Settings
+from varsel.store import queries
 from varsel.store.content import Attachment, OrderContent, Recipient, SmsText, decode
 from varsel.store.database import Database
 
@@ -165,6 +167,28 @@ async def test_the_calendar_may_be_taken_back(database: Database, days: Days) ->
     days.advance(days=31)
     await keeper.run()
     assert [one.email for one in await contents(database)] == [None, None]
+
+
+async def test_a_round_reads_no_order_that_ended_lately(database: Database) -> None:
+    """However many there are, and also before the first one is old enough."""
+    await database.execute(
+        "insert into orders (id, creator, kind, channel, requested_at, created_at, state, state_at, ended_at) "
+        "select uuidv7(), 'ttd', 'Notification', 'Sms', at, at, 'Completed', at, case when n % 2 = 0 then at end "
+        "from generate_series(1, 20000) n, (select $1::timestamptz as at) t",
+        NOON,
+    )
+    await database.execute("vacuum analyze orders")
+    sql = queries.load("varsel.delivery")
+    long_ago = NOON - timedelta(days=30)
+    for name, values in (("first_end", [long_ago]), ("ended_orders", [long_ago, long_ago, 10_000])):
+        async with database.transaction() as connection:
+            await connection.execute(sql.plan_facts)
+            plan = await connection.fetch(
+                "explain (analyze, buffers, timing off) " + getattr(sql, name), *values
+            )
+        text = "\n".join(row[0] for row in plan)
+        read = sum(map(int, re.findall(r"(?:hit|read)=(\d+)", text.split("Planning")[0].splitlines()[1])))
+        assert read < 50, text
 
 
 async def test_sums_are_folded_and_stay_the_same(database: Database, days: Days) -> None:

@@ -67,7 +67,7 @@ class Retention:
             await connection.execute(_sql.plan_facts)
             place = await connection.fetchval(_sql.retention_place, what)
             if place is None or place > now:  # nothing yet, or the calendar was taken back
-                first = await connection.fetchval(_sql.first_end)
+                first = await connection.fetchval(_sql.first_end, now - keep)
                 if first is None:
                     return False
                 place = first - _TICK

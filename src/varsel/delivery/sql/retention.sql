@@ -3,8 +3,9 @@
 select pg_try_advisory_xact_lock(6218734501);
 
 -- name: plan_facts
--- Facts are read by blocks and by months here: statistics can be believed, unlike those of queues (see BY_INDEX).
-set local enable_seqscan = on; set local enable_bitmapscan = on;
+-- Facts are read by blocks and by months here: statistics can be believed, unlike those of queues (see BY_INDEX), and the times that are
+-- asked for decide how much is read.
+set local enable_seqscan = on; set local enable_bitmapscan = on; set local plan_cache_mode = force_custom_plan;
 
 -- name: retention_place
 -- Up to which end of orders something was forgotten already.
@@ -19,8 +20,8 @@ insert into retention (what, until) values ($1, $2) on conflict (what) do update
 select id, ended_at from orders where ended_at > $1 and ended_at <= $2 order by ended_at limit $3;
 
 -- name: first_end
--- When the first order that is still here ended.
-select min(ended_at) from orders;
+-- When the first order that is still here ended, if that was by $1.
+select min(ended_at) from orders where ended_at <= $1;
 
 -- name: content_without_texts
 -- Of orders that ended long ago, what was ordered without what was written, asked and attached.
