@@ -9,7 +9,7 @@ import hmac
 import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +17,7 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from tests.engine.conftest import Days, MakeWorker
+from tests.engine.conftest import NOON, Days, MakeWorker
 from tests.engine.fakes import FakeChannel
 from tests.engine.seed import place, state
 from tests.support.polling import until
@@ -26,10 +26,11 @@ from varsel.delivery.reports import RawReport, ReportStore
 from varsel.delivery.webhook_messages import Event, body_of
 from varsel.delivery.webhooks import PAUSES, WebhookLane, pause_before
 from varsel.review.webhooks_wire import EVENTS, USUAL, MessageEvent, OrderEvent
-from varsel.runtime.clock import SystemMachine
+from varsel.runtime.clock import ManualClock, SystemMachine
 from varsel.runtime.outbound import GuardedClient
 from varsel.store.database import Database
 from varsel.store.ids import uuid7
+from varsel.store.queries import load
 from varsel.store.secrets import MasterKey
 
 KEY = MasterKey(bytes(32))
@@ -531,6 +532,71 @@ async def test_leases_that_run_out_and_a_lane_that_leaves(
     assert await database.fetchval("select count(*) from webhook_event where owner is not null") == 0
     assert await database.fetchval("select count(*) from webhook_event") == 2
     assert endpoint.got[0].id == "feed-1"
+
+
+class Costly:
+    """A database whose every claim takes a second, and the places that claims began behind."""
+
+    def __init__(self, database: Database, clock: ManualClock) -> None:
+        self._database, self._clock = database, clock
+        self.claims: list[dict[UUID, tuple[datetime, UUID]]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._database, name)
+
+    async def fetch(self, sql: str, *args: Any) -> Any:
+        if sql == load("varsel.delivery").claim_webhook_events:
+            *_, webhooks, times, ids = args
+            self.claims.append(dict(zip(webhooks, zip(times, ids, strict=True), strict=True)))
+            self._clock.advance(timedelta(seconds=1))
+        return await self._database.fetch(sql, *args)
+
+
+async def test_a_costly_claim_begins_behind_what_was_taken(
+    database: Database, endpoint: Endpoint, client: GuardedClient
+) -> None:
+    """What was told stays in the table while any transaction is open, and a claim must not walk over all of it."""
+    clock = ManualClock(NOON)
+    costly = Costly(database, clock)
+    lane = WebhookLane(costly, clock, client, KEY)  # type: ignore[arg-type]
+    webhook_id = await register(database, endpoint.url)
+    await tell(database, webhook_id, number=30)
+    rows = await database.fetch("select next_at, id from webhook_event order by next_at, id")
+    last = (rows[-1]["next_at"], rows[-1]["id"])
+    lane.start()
+    try:
+        await until(lambda: len(endpoint.got) == 30)
+
+        async def behind() -> bool:
+            lane.look()
+            return last in costly.claims[-1].values()
+
+        await until(behind)
+        assert len(costly.claims) < 60, "otherwise every claim was from the start"
+
+        # What fails goes back to its place, and is found there.
+        endpoint.answers = [200, 500]
+        await tell(database, webhook_id, number=5)
+
+        async def told() -> bool:
+            await database.execute("update webhook set rest_until = clock_timestamp()")
+            lane.look()
+            return len(endpoint.got) == 35
+
+        before = clock.monotonic()
+        await until(told)
+        assert clock.monotonic() - before < 50, "before a scan from the start was allowed"
+
+        # And what comes much too late is found within the minute.
+        await tell(database, webhook_id)
+        await database.execute(
+            "update webhook_event set next_at = next_at - interval '1 hour' where tries = 0"
+        )
+        clock.advance(timedelta(seconds=60))
+        lane.look()
+        await until(lambda: len(endpoint.got) == 36)
+    finally:
+        await lane.stop()
 
 
 async def test_old_attempts_and_events_are_forgotten(

@@ -1,7 +1,8 @@
 """Telling creators' endpoints what happened: a lane of its own, at least once, tried for a day.
 
 Events are written by the statements that make them true (feed numbers, results), so none is lost and none is invented. One
-endpoint is told one thing at a time, in order as far as it answers; endpoints do not wait for each other.
+endpoint is told one thing at a time, in order as far as it answers; endpoints do not wait for each other. Each has its place in
+the queue (`varsel.delivery.lowwater`), as rows that were told stay in it while any transaction is open.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from uuid import UUID, uuid4
 import structlog
 
 from varsel.channels.retry_after import retry_after
+from varsel.delivery.lowwater import LowWater
 from varsel.delivery.webhook_messages import TEST, Event, octets_of, written
 from varsel.runtime.clock import Machine
 from varsel.runtime.errors import Unavailable
@@ -42,6 +44,8 @@ FOR: Final = timedelta(hours=24)
 KEEP_ATTEMPTS: Final = timedelta(days=30)
 LONGEST_REST: Final = 300.0
 """Seconds an endpoint rests at most, unless it asks for more: one event that it cannot take must not hold up the others for long."""
+_START: Final = (datetime(1970, 1, 1, tzinfo=UTC), UUID(int=0))
+"""Before every event: when it is told next, and its id."""
 _IDLE_SECONDS: Final = 1.0
 _LEAST_SECONDS: Final = 0.1
 _FORGET_SECONDS: Final = 3600.0
@@ -103,6 +107,7 @@ class WebhookLane:
         self._stopping = False
         self._busy: dict[UUID, asyncio.Task[None]] = {}
         self._turns = asyncio.Semaphore(AT_ONCE)
+        self._places: dict[UUID, LowWater[tuple[datetime, UUID]]] = {}
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -138,6 +143,7 @@ class WebhookLane:
                     lapsed_at = now + _LAPSED_SECONDS
                 if now >= forget_at:
                     await self._database.execute(_sql.forget_webhook_attempts, KEEP_ATTEMPTS, 2 * FOR)
+                    self._places.clear()  # also those of endpoints that no longer exist
                     forget_at = now + _FORGET_SECONDS
                 await self._round()
             except Unavailable:
@@ -151,13 +157,32 @@ class WebhookLane:
 
     async def _round(self) -> None:
         """Claim what waits and begin to tell it."""
-        rows = await self._database.fetch(_sql.claim_webhook_events, IN_HAND, self._owner, LEASE)
+        looked = dict(self._places)
+        places = [place.begin() for place in looked.values()]
+        rows = await self._database.fetch(
+            _sql.claim_webhook_events,
+            IN_HAND,
+            self._owner,
+            LEASE,
+            list(looked),
+            [at for at, _ in places],
+            [event_id for _, event_id in places],
+        )
         for webhook_id, group in groupby(rows, key=lambda row: row["webhook_id"]):
             events = list(group)
+            # A test passes by the others, which wait while the endpoint is off or rests: it says nothing of what was taken.
+            last = max(((row["next_at"], row["id"]) for row in events if row["type"] != TEST), default=None)
+            place = looked.pop(webhook_id, None)
+            if place is None:
+                place = self._places[webhook_id] = LowWater(self._machine, _START)
+                place.begin()
+            place.end(last, more=len(events) == IN_HAND)
             before = self._busy.get(webhook_id)
             task = asyncio.create_task(self._tell_all(webhook_id, events, before))
             self._busy[webhook_id] = task
             task.add_done_callback(partial(self._done, webhook_id))
+        for place in looked.values():
+            place.end(None, more=False)
 
     def _done(self, webhook_id: UUID, task: asyncio.Task[None]) -> None:
         if self._busy.get(webhook_id) is task:
@@ -187,6 +212,7 @@ class WebhookLane:
                 await self._database.execute(
                     _sql.release_webhook_events, [row["id"] for row in left], self._owner
                 )
+            self._places.pop(left[0]["webhook_id"], None)  # what went back lies before the place
 
     async def _tell(self, row: Any) -> bool:
         """Tell one event and store what came of it; whether the endpoint may be told the next one."""

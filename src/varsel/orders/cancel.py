@@ -61,7 +61,7 @@ async def cancel_order(
         if row is None:
             raise PlainProblem(404)
         fresh = row["state"] != _CANCELLED
-        if fresh and not await connection.fetch(_sql.cancel, [order_id], now):
+        if fresh and not await _cancel(connection, [order_id], now):
             raise PlainProblem(409)
         status = await order_status(connection, order_id, creator, base_url)
         assert status is not None
@@ -79,11 +79,11 @@ async def cancel_chain(database: Database, chain_id: UUID, creator: str, now: da
         rows = await connection.fetch(_sql.lock_chain, chain_id, creator)
         if not rows:
             raise PlainProblem(404)
-        cancelled = await connection.fetch(_sql.cancel, [row["id"] for row in rows], now)
+        cancelled = await _cancel(connection, [row["id"] for row in rows], now)
         if not cancelled and all(row["state"] != _CANCELLED for row in rows):
             raise PlainProblem(409)
         members = await connection.fetch(_sql.chain_states, chain_id, creator)
-        return members, len(cancelled)
+        return members, cancelled
 
     members, number = await _transacted(database, work)
     _cancelled.inc(number)
@@ -91,6 +91,14 @@ async def cancel_chain(database: Database, chain_id: UUID, creator: str, now: da
     if octets < LARGE:
         return pretty(_chain(chain_id, members))
     return await asyncio.to_thread(lambda: pretty_in_slices(_chain(chain_id, members)))
+
+
+async def _cancel(connection: Connection, locked: Sequence[UUID], now: datetime) -> int:
+    """Cancel those of the locked orders that nothing has left of; how many."""
+    ids = [row["id"] for row in await connection.fetch(_sql.not_left, locked)]
+    if ids:
+        await connection.execute(_sql.cancel, ids, now)
+    return len(ids)
 
 
 def _chain(chain_id: UUID, members: Sequence[Any]) -> CancelledChain:

@@ -1,19 +1,23 @@
 -- name: claim_webhook_events
--- Take up to $1 events of each endpoint for owner $2 and time $3; of an endpoint that is off or rests after a failure only tests. An
--- event of the feed brings its entry, any other the order and message it tells of, with texts as the JSON that they become.
+-- Take up to $1 events of each endpoint for owner $2 and time $3; of an endpoint that is off or rests after a failure only tests. Events
+-- of the endpoints $4 are looked for behind the places ($5, $6). An event of the feed brings its entry, any other the order and message
+-- it tells of, with texts as the JSON that they become.
 with chosen as (
     select e.id
-    from webhook w cross join lateral (
-        select id from webhook_event
-        where webhook_id = w.id and owner is null and next_at <= clock_timestamp()
-            and ((w.disabled_at is null and coalesce(w.rest_until <= clock_timestamp(), true)) or type = 'webhook.test')
-        order by next_at, id limit $1 for update skip locked) e
+    from webhook w
+        left join unnest($4::uuid[], $5::timestamptz[], $6::uuid[]) as p (webhook_id, next_at, id) on p.webhook_id = w.id
+        cross join lateral (
+            select id from webhook_event
+            where webhook_id = w.id and owner is null and next_at <= clock_timestamp()
+                and (next_at, id) > (coalesce(p.next_at, '-infinity'), coalesce(p.id, '00000000-0000-0000-0000-000000000000'))
+                and ((w.disabled_at is null and coalesce(w.rest_until <= clock_timestamp(), true)) or type = 'webhook.test')
+            order by next_at, id limit $1 for update skip locked) e
     limit 1000
 ), taken as (
     update webhook_event set owner = $2, lease_until = clock_timestamp() + $3::interval
     where id = any(array(select id from chosen)) returning *
 )
-select t.id, t.webhook_id, t.type, t.seq, t.order_id, t.notification_id, t.status, t.at, t.tries, w.failures, w.url, w.secret,
+select t.id, t.webhook_id, t.next_at, t.type, t.seq, t.order_id, t.notification_id, t.status, t.at, t.tries, w.failures, w.url, w.secret,
     case when w.previous_until > clock_timestamp() then w.previous end as previous, f.entry,
     convert_to(to_json(o.senders_reference)::text, 'UTF8') as senders_reference, n.channel,
     convert_to(to_json(n.address)::text, 'UTF8') as address
