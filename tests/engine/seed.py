@@ -16,8 +16,8 @@ SMS = SmsText("Varsel", "Text of the message")
 
 _INSERT = """
 with o as (
-    insert into orders (id, creator, kind, channel, sending_policy, senders_reference, requested_at, created_at, state, state_at)
-    select id, $2, $3, $4, $5, $6, $7, $7, 'Registered', $7 from unnest($1::uuid[]) as id
+    insert into orders (id, creator, kind, channel, sending_policy, senders_reference, requested_at, created_at, state, state_at, resource_id)
+    select id, $2, $3, $4, $5, $6, $7, $7, 'Registered', $7, $9 from unnest($1::uuid[]) as id
 ), c as (
     insert into order_content (order_id, content) select * from unnest($1::uuid[], $8::bytea[])
 )
@@ -34,6 +34,7 @@ async def place(
     kind: str = "Notification",
     creator: str = "ttd",
     reference: str | None = None,
+    resource_id: str | None = None,
     **content: Any,
 ) -> UUID:
     """One order to addresses (an `@` makes an e-mail); its id."""
@@ -53,6 +54,7 @@ async def place(
         kind=kind,
         creator=creator,
         reference=reference,
+        resource_id=resource_id,
     )
     return order_id
 
@@ -67,6 +69,7 @@ async def place_all(
     kind: str = "Notification",
     creator: str = "ttd",
     reference: str | None = None,
+    resource_id: str | None = None,
 ) -> list[UUID]:
     ids = [uuid7() for _ in contents]
     await database.execute(
@@ -79,6 +82,7 @@ async def place_all(
         reference,
         requested_at,
         [encode(one) for one in contents],
+        resource_id,
     )
     database.wake("due")
     return ids

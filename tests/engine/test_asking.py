@@ -14,13 +14,14 @@ from tests.engine.conftest import NOON, Days, MakeWorker
 from tests.engine.fakes import FakeChannel
 from tests.engine.seed import EMAIL, fed, place, place_all, state, statuses
 from tests.support.polling import until
-from varsel.delivery.due import ASKING
+from varsel.delivery.groups import ASKING, LEASED
 from varsel.recipients.registers import BuiltinRegisters
 from varsel.runtime.errors import RegisterUnavailable
 from varsel.store.content import EmailText, OrderContent, Recipient
 from varsel.store.database import Database
 
 URL = "https://condition.example/17"
+SLOW = "https://slow.example"
 
 
 class Outbound:
@@ -359,3 +360,196 @@ async def test_a_slow_name_register_delays_orders_with_keywords_only(
     assert email.handed[0].subject == EMAIL.subject
     registers.held.set()
     await until(lambda: len(email.handed) == 101)
+
+
+LONG = EmailText("noreply@varsel.example", "Subject", "x" * 70_000)
+
+
+async def test_large_orders_wait_for_their_own_condition_only(
+    database: Database, make_worker: MakeWorker
+) -> None:
+    email, outbound = FakeChannel(), SlowOutbound()
+    await make_worker(email, outbound=outbound)
+    slow = [
+        OrderContent((Recipient(email=f"u{n}@slow.example"),), email=LONG, condition_endpoint=f"{SLOW}/{n}")
+        for n in range(100)
+    ]
+    await place_all(database, slow, requested_at=NOON)
+    await until(lambda: outbound.open == ASKING)
+    await place(database, "direct@example.org", requested_at=NOON, email=LONG)
+    await place(
+        database,
+        "quick@example.org",
+        requested_at=NOON,
+        email=LONG,
+        condition_endpoint="https://quick.example/1",
+    )
+    await until(lambda: len(email.handed) == 2)
+    assert not any(address.endswith("slow.example") for address in email.to())
+    assert outbound.most <= ASKING
+
+
+async def test_a_large_order_of_a_crowded_group_comes_back(
+    database: Database, days: Days, make_worker: MakeWorker
+) -> None:
+    email, outbound = FakeChannel(), SlowOutbound()
+    await make_worker(email, outbound=outbound)
+    slow = [
+        OrderContent((Recipient(email=f"u{n}@slow.example"),), email=LONG, condition_endpoint=f"{SLOW}/{n}")
+        for n in range(LEASED + 6)
+    ]
+    await place_all(database, slow, requested_at=NOON)
+
+    async def put_back() -> bool:
+        return bool(
+            await database.fetchval("select count(*) = 6 from due where owner is null and due_at > $1", NOON)
+        )
+
+    await until(put_back)
+    outbound.held.set()
+    await until(lambda: len(email.handed) == LEASED)
+    days.advance(seconds=60)
+    await until(lambda: len(email.handed) == LEASED + 6)
+
+
+async def test_a_large_order_waits_for_its_own_register_only(
+    database: Database, make_worker: MakeWorker
+) -> None:
+    await contacts(database)
+    email, registers = FakeChannel(), Half(database)
+    await make_worker(email, registers=registers)
+    person = Recipient(person="17913949999")
+    named = EmailText("noreply@varsel.example", "Til $recipientName$", "x" * 70_000)
+    await place_all(database, [OrderContent((person,), email=named)] * 3, requested_at=NOON)
+    await until(lambda: registers.asked)
+    await place(database, "direct@example.org", requested_at=NOON, email=LONG)
+    await place(database, person, requested_at=NOON, channel="Email", email=LONG)
+    await until(lambda: len(email.handed) == 2)
+    registers.held.set()
+    await until(lambda: len(email.handed) == 5)
+
+
+async def test_the_conditions_of_many_hosts_leave_room_for_others(
+    database: Database, make_worker: MakeWorker
+) -> None:
+    """One creator names as many hosts as it likes, all silent."""
+    await contacts(database)
+    email, outbound = FakeChannel(), SlowOutbound()
+    await make_worker(email, outbound=outbound, registers=BuiltinRegisters(database, sandbox=False))
+    slow = [
+        OrderContent(
+            (Recipient(email=f"u{n}@slow.example"),),
+            email=EMAIL,
+            condition_endpoint=f"https://slow.example:{1000 + n % 40}/",
+        )
+        for n in range(1600)
+    ]
+    await place_all(database, slow, requested_at=NOON)
+    await until(lambda: outbound.open)
+    await place(database, Recipient(person="17913949999"), requested_at=NOON, channel="Email")
+    await place(
+        database,
+        "quick@example.org",
+        requested_at=NOON,
+        creator="other",
+        condition_endpoint="https://quick.example/1",
+    )
+    await until(lambda: len(email.handed) == 2)
+
+
+class SlowRights(BuiltinRegisters):
+    """Who may read is never answered."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database, sandbox=False)
+        self.held = asyncio.Event()
+        self.asked = 0
+
+    async def authorize(self, pairs: Any, resource: str, action: str) -> set[tuple[str, str]]:
+        self.asked += 1
+        await self.held.wait()
+        return set()
+
+
+async def test_a_decision_point_delays_organizations_only(
+    database: Database, make_worker: MakeWorker
+) -> None:
+    """A person needs no right, whatever resource the order names."""
+    await contacts(database)
+    email, registers = FakeChannel(), SlowRights(database)
+    await make_worker(email, registers=registers)
+    firm = OrderContent((Recipient(organization="313997901"),), email=EMAIL)
+    await place_all(database, [firm] * 70, requested_at=NOON, resource_id="skjema")
+    await until(lambda: registers.asked)
+    await place(
+        database, Recipient(person="17913949999"), requested_at=NOON, channel="Email", resource_id="skjema"
+    )
+    await until(lambda: email.to() == ["kari@example.org"])
+    registers.held.set()
+
+
+async def test_a_name_register_delays_those_it_knows_only(
+    database: Database, make_worker: MakeWorker
+) -> None:
+    """An external identity has no name there, whatever keywords the text has."""
+    await contacts(database)
+    await database.execute(
+        "insert into contact_identity (urn, name, email) values ('urn:altinn:username:ola', null, 'ola@si.example')"
+    )
+    email, registers = FakeChannel(), Half(database)
+    await make_worker(email, registers=registers)
+    named = EmailText("noreply@varsel.example", "Til $recipientName$", "Body")
+    person = OrderContent((Recipient(person="17913949999"),), email=named)
+    await place_all(database, [person] * 70, requested_at=NOON)
+    await until(lambda: registers.asked)
+    await place(
+        database,
+        Recipient(identity="urn:altinn:username:ola"),
+        requested_at=NOON,
+        channel="Email",
+        email=named,
+    )
+    await until(lambda: email.to() == ["ola@si.example"])
+    registers.held.set()
+
+
+async def test_an_unexpected_fault_ends_with_the_life_of_the_order(
+    database: Database, days: Days, make_worker: MakeWorker
+) -> None:
+    class Faulty(BuiltinRegisters):
+        async def persons(self, nins: Any, *, use_stale: bool) -> Any:
+            raise RuntimeError
+
+    await make_worker(registers=Faulty(database, sandbox=False))
+    order = await place(database, Recipient(person="17913949999"), requested_at=NOON, channel="Email")
+
+    async def tried() -> bool:
+        return await tries(database) == 1
+
+    await until(tried)
+    days.advance(hours=49)
+    await until(lambda: fed(database))
+    assert await statuses(database, order) == ["Failed_TTL"]
+
+
+async def test_a_register_that_stays_down_gives_a_daytime_sms_its_whole_life(
+    database: Database, days: Days, make_worker: MakeWorker
+) -> None:
+    """Ordered after 17:00 it lives 48 hours from the next opening."""
+    await contacts(database)
+    sms = FakeChannel("Sms", "link:fake:80")
+    registers = Broken(BuiltinRegisters(database, sandbox=False), 2)
+    await make_worker(sms, registers=registers)
+    evening = NOON.replace(hour=18)
+    days.advance(hours=8)
+    order = await place(
+        database, Recipient(person="17913949999"), requested_at=evening, channel="Sms", policy="Daytime"
+    )
+
+    async def tried(number: int) -> bool:
+        return await tries(database) == number
+
+    await until(lambda: tried(1))
+    days.advance(hours=50)
+    await until(lambda: tried(2))
+    assert await state(database, order) != "Completed"

@@ -7,13 +7,12 @@ send condition or a register, is leased first, so that no transaction waits for 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol, TypeVar
-from urllib.parse import urlsplit
 from uuid import UUID
 
 import asyncpg
@@ -21,13 +20,13 @@ import structlog
 
 from varsel.delivery.fallback import keep_in_reserve, other_way
 from varsel.delivery.finish import finish
-from varsel.delivery.keywords import wants_names
+from varsel.delivery.groups import ASKING, LARGE, Shares, group_of, registers_for
 from varsel.delivery.lowwater import LowWater
 from varsel.delivery.model import LEASE, Addressee, DueOrder, Kind, Planned, due_order
 from varsel.delivery.plan import direct_addressees, plan
 from varsel.delivery.store import insert_plan
 from varsel.delivery.transact import is_poison, transact
-from varsel.delivery.window import Window, expiry
+from varsel.delivery.window import Window, expiry, is_daytime
 from varsel.runtime.clock import Calendar, Machine
 from varsel.runtime.errors import Unavailable
 from varsel.runtime.metrics import counter, histogram
@@ -41,13 +40,11 @@ log = structlog.get_logger("varsel.delivery")
 
 CLAIM: Final = 250
 SMALL: Final = 1 << 16  # octets of content that are read with the claim
-ASKING: Final = 16  # questions of one group that are open at once
-LEASED: Final = 64  # orders of one group that may be leased at once
-MOST_LEASED: Final = 1024  # orders that may be leased at once
 _ended = counter("orders_ended")
 _lag = histogram("due_lag_seconds")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LONGEST_RETRY: Final = 900.0
+_CROWDED: Final = 30.0  # seconds after which a large order comes back to a group that has no room
 _SPREAD: Final = 2.0  # seconds over which orders come back to a register that may be asked again
 
 
@@ -84,35 +81,8 @@ class Made:
     reserve: list[Planned] = field(default_factory=list)
 
 
-LARGE: Final = "large"  # one at a time, whoever is asked
-ALONE: Final = "alone"  # picked out of a spoilt batch
-
-
-def origin_of(url: str) -> str:
-    """Whom a condition asks."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}".lower()
-
-
 async def _at_once(function: Callable[..., T], *args: Any) -> T:
     return function(*args)
-
-
-def registers_for(order: DueOrder, content: OrderContent) -> str:
-    """Which registers an order asks, as one word."""
-    asked = ["registers"]
-    if wants_names(content):
-        asked.append("names")
-    if order.resource_id:
-        asked.append("rights")
-    return "+".join(asked)
-
-
-def group_of(order: DueOrder, content: OrderContent) -> str:
-    """Who may keep an order waiting: orders of different groups do not wait for each other."""
-    return (
-        origin_of(content.condition_endpoint) if content.condition_endpoint else registers_for(order, content)
-    )
 
 
 class DueOrders:
@@ -151,7 +121,8 @@ class DueOrders:
         self._again = again
         self._place: LowWater[tuple[datetime, UUID]] = LowWater(machine, (_EPOCH, UUID(int=0)))
         self._asking: dict[UUID, asyncio.Task[None]] = {}
-        self._waiting: Counter[str] = Counter()
+        self._groups: dict[UUID, str] = {}
+        self._shares = Shares()
         self._turns: dict[str, asyncio.Semaphore] = {}
         self._left = False
         self._large = asyncio.Semaphore(1)
@@ -229,7 +200,7 @@ class DueOrders:
         step("due.claimed")
         made: list[Made] = []
         leased: list[tuple[DueOrder, str]] = []
-        groups = Counter(self._waiting)
+        shares = self._shares.copy()
         for row in rows:
             if row["order_id"] not in found:
                 continue
@@ -238,7 +209,7 @@ class DueOrders:
             batch.append(order)
             text = stored.get(order.id)
             if text is not None and text["content"] is None:
-                self._lease(order, LARGE, leased, groups)
+                self._lease(order, LARGE, leased, shares)
                 continue
             try:
                 if text is None:
@@ -248,7 +219,7 @@ class DueOrders:
                 if addressees is not None:
                     made.append(self._plan(order, content, addressees, now))
                 else:
-                    self._lease(order, group_of(order, content), leased, groups)
+                    self._lease(order, group_of(order, content), leased, shares)
             except (ValueError, TypeError, KeyError) as error:
                 made.append(self._failed(order, error, now))
         ended = await self._store(connection, made, now)
@@ -258,12 +229,10 @@ class DueOrders:
             )
         return len(rows), made, ended, leased
 
-    def _lease(
-        self, order: DueOrder, group: str, leased: list[tuple[DueOrder, str]], groups: Counter[str]
-    ) -> None:
+    def _lease(self, order: DueOrder, group: str, leased: list[tuple[DueOrder, str]], shares: Shares) -> None:
         """What does not fit into this worker's hands stays where it is, unlocked at the commit."""
-        if groups[group] < LEASED and groups.total() < MOST_LEASED:
-            groups[group] += 1
+        if shares.fits(group, order.creator):
+            shares.take(group, order.creator)
             leased.append((order, group))
         else:
             self._left = True
@@ -314,7 +283,7 @@ class DueOrders:
     async def _alone(self, order: DueOrder) -> None:
         """Plan one order of a spoilt batch in a transaction of its own."""
         now = self._calendar.now()
-        asked: list[DueOrder] = []
+        asked: list[str] = []
 
         async def work(connection: Connection) -> list[Made]:
             asked.clear()
@@ -323,12 +292,12 @@ class DueOrders:
                 return []
             data = await connection.fetchval(_sql.read_content, order.id)
             if len(data) > SMALL:
-                asked.append(order)
+                asked.append(LARGE)
                 return []
             content = decode(data)
             addressees = None if content.condition_endpoint else direct_addressees(order, content)
             if addressees is None:
-                asked.append(order)
+                asked.append(group_of(order, content))
                 return []
             made = [self._plan(order, content, addressees, now)]
             await self._store(connection, made, now)
@@ -340,8 +309,8 @@ class DueOrders:
             if not is_poison(error):
                 raise
             await self._end(order, self._failed(order, error, now), now)
-        if asked:
-            self._ask_later(order, ALONE)
+        for group in asked:
+            self._ask_later(order, group)
         self._finished()
 
     async def _end(self, order: DueOrder, made: Made, now: datetime) -> None:
@@ -364,28 +333,45 @@ class DueOrders:
     def _ask_later(self, order: DueOrder, group: str) -> None:
         task = asyncio.create_task(self._ask(order, group))
         self._asking[order.id] = task
-        self._waiting[group] += 1
+        self._groups[order.id] = group
+        self._shares.take(group, order.creator)
 
         def done(_task: asyncio.Task[None]) -> None:
             self._asking.pop(order.id, None)
-            self._waiting[group] -= 1
-            self._waiting += Counter()  # drops what is zero
+            self._give(order)
             if not self._asking:
                 self._turns.clear()
-            if self._left and self._waiting[group] <= LEASED // 2:
-                self._left = False
-                self._place.reset()
-                self._again()
 
         task.add_done_callback(done)
 
-    def _turn(self, group: str) -> asyncio.Semaphore:
-        return self._turns.setdefault(group, asyncio.Semaphore(ASKING))
+    def _give(self, order: DueOrder) -> None:
+        """An order leaves its group; others may come for its place."""
+        group = self._groups.pop(order.id)
+        self._shares.give(group, order.creator)
+        if self._left and self._shares.roomy(group, order.creator):
+            self._left = False
+            self._place.reset()
+            self._again()
+
+    def _move(self, order: DueOrder, group: str) -> bool:
+        """A large order was read, and it is known who is asked; whether there is room for it."""
+        if not self._shares.fits(group, order.creator):
+            return False
+        self._give(order)
+        self._groups[order.id] = group
+        self._shares.take(group, order.creator)
+        return True
+
+    def _turn(self, group: str, most: int = ASKING) -> asyncio.Semaphore:
+        return self._turns.setdefault(group, asyncio.Semaphore(most))
 
     async def _ask(self, order: DueOrder, group: str) -> None:
         try:
-            async with self._turn(group):
-                await self._process(order)
+            if group == LARGE:
+                await self._process_large(order)
+            else:
+                async with self._turn(group):
+                    await self._process(order)
         except Unavailable:
             # The database: the lease lapses, somebody asks again.
             log.warning("an order waits for the database", action="delivery.due_waits", order=str(order.id))
@@ -393,44 +379,98 @@ class DueOrders:
             log.exception(
                 "an order could not be processed", action="delivery.due_failed", order=str(order.id)
             )
-            if is_poison(error):
-                now = self._calendar.now()
-                await self._end(order, self._failed(order, error, now), now)
+            with contextlib.suppress(Unavailable):
+                if is_poison(error):
+                    now = self._calendar.now()
+                    await self._end(order, self._failed(order, error, now), now)
+                else:
+                    # Nobody knows why: it comes back like one whose register is away, and ends with its life.
+                    await self._later(order, None)
 
     async def _process(self, order: DueOrder) -> None:
+        content = await self._content(order)
+        if content is None or not await self._may_go(order, content.condition_endpoint):
+            return
+        addressees = direct_addressees(order, content)
+        if addressees is not None:
+            await self._keep(order, content, addressees, [], _at_once)
+            return
+        async with self._turn(f"asking {registers_for(order, content)}"):
+            found = await self._resolve(order, content, _at_once)
+        if found is not None:
+            await self._keep(order, content, *found, _at_once)
+
+    async def _process_large(self, order: DueOrder) -> None:
+        """One is read and planned at a time, as each takes memory; while somebody is asked the others go on."""
+        run: Run = asyncio.to_thread
+        async with self._large:
+            content = await self._content(order)
+            if content is None:
+                return
+            condition = content.condition_endpoint
+            addressees = None if condition else await run(direct_addressees, order, content)
+            if addressees is not None:
+                await self._keep(order, content, addressees, [], run)
+                return
+            group, registers = group_of(order, content), registers_for(order, content)
+            del content
+        if not self._move(order, group):
+            await self._put_back(order, order.tries, asked=order.asked, after=timedelta(seconds=_CROWDED))
+            return
+        if condition:
+            async with self._turn(group):
+                if not await self._may_go(order, condition):
+                    return
+        async with self._large:
+            content = await self._content(order)
+            if content is None:
+                return
+            addressees = await run(direct_addressees, order, content)
+            if addressees is not None:
+                await self._keep(order, content, addressees, [], run)
+                return
+            del content
+        # One at a time of those that ask the same registers.
+        async with self._turn(f"large {registers}", 1):
+            async with self._large:
+                content = await self._content(order)
+            found = None if content is None else await self._resolve(order, content, run)
+            if content is not None and found is not None:
+                async with self._large:
+                    await self._keep(order, content, *found, run)
+
+    async def _content(self, order: DueOrder) -> OrderContent | None:
+        """What was ordered; an order without ends."""
         data = await self._database.fetchval(_sql.read_content, order.id)
         if data is None:
             now = self._calendar.now()
             await self._end(order, self._failed(order, LookupError("no content"), now), now)
-            return
-        if len(data) > SMALL:
-            async with self._large:
-                await self._process_content(order, await asyncio.to_thread(decode, data), asyncio.to_thread)
-        else:
-            await self._process_content(order, decode(data), _at_once)
+            return None
+        return decode(data) if len(data) <= SMALL else await asyncio.to_thread(decode, data)
 
-    async def _process_content(self, order: DueOrder, content: OrderContent, run: Run) -> None:
-        """`run` does what takes long for a large content."""
-        if content.condition_endpoint:
-            met = await self._conditions.ask(content.condition_endpoint)
-            if met is None and not order.asked:
-                await self._put_back(order, order.tries, asked=True, after=self._retry)
-                return
-            if met is False:
-                await self._not_met(order)
-                return
-        addressees = await run(direct_addressees, order, content)
-        if addressees is None:
-            try:
-                async with self._turn(f"asking {registers_for(order, content)}"):
-                    addressees = await self._resolver.resolve(order, content)
-                    reserve = await self._reserve(order, content, addressees, run)
-            except Unavailable as error:
-                await self._no_register(order, getattr(error, "spared_for", None))
-                return
-            await self._keep(order, content, addressees, reserve, run)
-            return
-        await self._keep(order, content, addressees, [], run)
+    async def _may_go(self, order: DueOrder, condition: str | None) -> bool:
+        """Whether the condition lets it go; otherwise it has ended, or is asked again later."""
+        if not condition:
+            return True
+        met = await self._conditions.ask(condition)
+        if met is None and not order.asked:
+            await self._put_back(order, order.tries, asked=True, after=self._retry)
+            return False
+        if met is False:
+            await self._not_met(order)
+            return False
+        return True
+
+    async def _resolve(
+        self, order: DueOrder, content: OrderContent, run: Run
+    ) -> tuple[list[Addressee], list[Planned]] | None:
+        """Its messages, and what is kept in reserve; None when a register does not answer: then it comes back later."""
+        try:
+            addressees = await self._resolver.resolve(order, content)
+            return addressees, await self._reserve(order, content, addressees, run)
+        except Unavailable as error:
+            await self._later(order, getattr(error, "spared_for", None))
+            return None
 
     async def _reserve(
         self, order: DueOrder, content: OrderContent, addressees: Sequence[Addressee], run: Run
@@ -482,13 +522,15 @@ class DueOrders:
             step("finish.committed")
             self._finished()
 
-    async def _no_register(self, order: DueOrder, spared_for: float | None) -> None:
+    async def _later(self, order: DueOrder, spared_for: float | None) -> None:
         """Ask again later, more and more seldom; an order that outlived its messages ends (11.2 no. 4).
 
         A register that was not asked, because it failed others, says nothing about this order: it is asked as soon as it may be.
         """
         now = self._calendar.now()
-        if now >= expiry(self._window, daytime=False, requested_at=order.requested_at):
+        # Its last message may be an SMS that lives from the next opening of the window.
+        daytime = order.channel != "Email" and is_daytime("Sms", order.sending_policy)
+        if now >= expiry(self._window, daytime=daytime, requested_at=order.requested_at):
             await self._end(order, self._ended(order, states.FAILED_TTL, now), now)
             return
         if spared_for is not None:
@@ -496,7 +538,7 @@ class DueOrders:
             await self._put_back(order, order.tries, asked=False, after=pause)
             return
         pause = min(self._retry.total_seconds() * 2 ** min(order.tries, 6), _LONGEST_RETRY)
-        log.warning("a register does not answer", action="delivery.register_waits", order=str(order.id))
+        log.warning("an order is asked about later", action="delivery.register_waits", order=str(order.id))
         # The order starts over, so its condition is asked from the beginning too (5).
         await self._put_back(order, order.tries + 1, asked=False, after=timedelta(seconds=pause))
 

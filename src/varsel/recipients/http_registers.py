@@ -88,12 +88,10 @@ class HttpRegisters:
             )
             with _read("profile"):
                 for point in _points(answer):
-                    number = _text(point, "nationalidentitynumber")
-                    if number is not None:
-                        contact = PersonContact(
-                            _text(point, "email"), _text(point, "mobilenumber"), _flag(point, "isreserved")
-                        )
-                        found.setdefault(number, contact)
+                    contact = PersonContact(
+                        _text(point, "email"), _text(point, "mobilenumber"), _flag(point, "isreserved")
+                    )
+                    found.setdefault(_required(point, "nationalidentitynumber"), contact)
         return found
 
     async def organizations(self, numbers: Sequence[str]) -> dict[str, OrganizationContact]:
@@ -105,13 +103,11 @@ class HttpRegisters:
                 "organizations/notificationaddresses/lookup", {"organizationNumbers": batch}
             )
             with _read("profile"):
-                for point in _points(answer):
-                    number = _text(point, "organizationnumber")
-                    if number is not None:
-                        contact = OrganizationContact(
-                            _texts(point, "emaillist"), _texts(point, "mobilenumberlist")
-                        )
-                        found.setdefault(number, contact)
+                for point in _points(answer, empty=True):
+                    contact = OrganizationContact(
+                        _texts(point, "emaillist"), _texts(point, "mobilenumberlist")
+                    )
+                    found.setdefault(_required(point, "organizationnumber"), contact)
         return found
 
     async def organization_users(self, numbers: Sequence[str], resource: str) -> dict[str, list[UserContact]]:
@@ -124,11 +120,11 @@ class HttpRegisters:
             )
             with _read("profile"):
                 for point in _points(answer):
-                    number, party = _text(point, "organizationnumber"), _identifier(point, "partyid")
+                    number, party = _required(point, "organizationnumber"), _identifier(point, "partyid")
                     for user in _objects(point, "usercontactpoints"):
                         user_id = _identifier(user, "userid")
                         contact_points = _text(user, "email"), _text(user, "mobilenumber")
-                        if number is not None and party is not None and user_id is not None:
+                        if party is not None and user_id is not None:
                             found.setdefault(number, []).append(UserContact(user_id, party, *contact_points))
         return found
 
@@ -154,11 +150,9 @@ class HttpRegisters:
         for batch in _batches(urns, BATCH):
             answer = await self._profile.ask("users/contactpoint/lookupsi", {"externalIdentities": batch})
             with _read("profile"):
-                for point in _points(answer):
-                    urn = _text(point, "externalidentity")
-                    if urn is not None:
-                        contact = IdentityContact(_text(point, "email"), _text(point, "mobilenumber"))
-                        found.setdefault(urn.lower(), contact)
+                for point in _points(answer, empty=True):
+                    contact = IdentityContact(_text(point, "email"), _text(point, "mobilenumber"))
+                    found.setdefault(_required(point, "externalidentity").lower(), contact)
         return {urn: found[urn.lower()] for urn in urns if urn.lower() in found}
 
     async def names(self, persons: Sequence[str], organizations: Sequence[str]) -> dict[str, str]:
@@ -176,7 +170,7 @@ class HttpRegisters:
                 },
             )
             with _read("register"):
-                for party in _points(answer, "partynames"):
+                for party in _points(answer, "partynames", empty=True):
                     number = _text(party, "orgno") or _text(party, "ssn")
                     if number is not None:
                         found.setdefault(number, _text(party, "name") or "")
@@ -224,9 +218,9 @@ def _lowered(value: Any) -> dict[str, Any]:
     return {str(name).lower(): member for name, member in value.items()}
 
 
-def _points(answer: Any, name: str = "contactpointslist") -> Iterator[dict[str, Any]]:
-    """The items of an answer's list. `null` and an object without members count as empty, as null members are left out."""
-    members = {} if answer is None else _lowered(answer)
+def _points(answer: Any, name: str = "contactpointslist", *, empty: bool = False) -> Iterator[dict[str, Any]]:
+    """The items of an answer's list. An object without members counts as empty, as null members are left out; `null` where `empty`."""
+    members = {} if answer is None and empty else _lowered(answer)
     if members and name not in members:
         raise _WrongForm(f"no {name}")
     return _objects(members, name)
@@ -247,18 +241,32 @@ def _member(point: Mapping[str, Any], name: str, kind: type[T], default: T) -> T
 
 
 def _flag(point: Mapping[str, Any], name: str) -> bool:
-    return _member(point, name, bool, False)
+    """False when it is left out, but not when it is null: who may be reached is never a guess."""
+    value = point.get(name, False)
+    if not isinstance(value, bool):
+        raise _WrongForm(f"{name} is of another type")
+    return value
+
+
+def _required(point: Mapping[str, Any], name: str) -> str:
+    """What an item is about: without it nobody knows who is meant, and who was asked for must not count as unknown."""
+    value = _member(point, name, str, "")
+    if not value:
+        raise _WrongForm(f"an item without {name}")
+    return value
 
 
 def _text(point: Mapping[str, Any], name: str) -> str | None:
-    return _member(point, name, str, "") if point.get(name) is not None else None
+    """A text, None for null and for one that cannot be an address, a number or a name, since it cannot be stored either."""
+    value = _member(point, name, str, "") if point.get(name) is not None else None
+    return None if value is None or "\0" in value else value
 
 
 def _texts(point: Mapping[str, Any], name: str) -> tuple[str, ...]:
     values: list[Any] = [value for value in _member(point, name, list, []) if value is not None]
     if not all(isinstance(value, str) for value in values):
         raise _WrongForm(f"{name} holds something else than text")
-    return tuple(values)
+    return tuple(value for value in values if "\0" not in value)
 
 
 def _identifier(point: Mapping[str, Any], name: str) -> str | None:

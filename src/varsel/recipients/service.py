@@ -57,7 +57,7 @@ class Service:
             await self._session.close()
 
     async def ask(self, path: str, question: Any) -> Any:
-        """The JSON answer, None for an empty one. RegisterUnavailable for everything else than a 2xx with JSON."""
+        """The JSON answer, None for `null`. RegisterUnavailable for everything else than a 2xx with JSON."""
         rest = self._rests_until - self._machine.monotonic()
         if rest > 0:
             _asked.labels(self._name, "spared").inc()
@@ -65,7 +65,7 @@ class Service:
         for attempt in range(_TRIES):
             try:
                 answer = await self._post(path, question)
-            except (aiohttp.ClientError, OSError, TimeoutError, msgspec.DecodeError, _Refused) as error:
+            except (aiohttp.ClientError, OSError, TimeoutError, _Refused) as error:
                 log.warning(
                     "a register failed",
                     action="registers.failed",
@@ -112,11 +112,16 @@ class Service:
                 content += piece
                 if len(content) > _LARGEST:
                     raise _Refused("answer too large", again=False)
-        if not content.strip():
-            return None
         if len(content) > 1_000_000:
-            return await asyncio.to_thread(msgspec.json.decode, content)
+            return await asyncio.to_thread(_decoded, content)
+        return _decoded(content)
+
+
+def _decoded(content: bytearray) -> Any:
+    try:
         return msgspec.json.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _Refused(f"no JSON ({type(error).__name__})", again=True) from None
 
 
 class _Refused(Exception):

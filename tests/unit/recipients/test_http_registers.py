@@ -204,7 +204,23 @@ async def test_no_decision_is_an_outage_and_no_denial(
 
 @pytest.mark.parametrize(
     ("status", "answer", "times"),
-    [(500, {}, 2), (404, {}, 1), (200, b"<html>", 2), (200, [], 1), (302, {}, 1)],
+    [
+        (500, {}, 2),
+        (404, {}, 1),
+        (200, b"<html>", 2),
+        (200, [], 1),
+        (302, {}, 1),
+        (200, b"", 2),
+        (200, b"null", 1),
+        (200, b"[" * 5000, 2),
+        (200, b"[" * 2_000_000, 2),
+        (
+            200,
+            '{"contactPointsList":[{"nationalIdentityNumber":"1","email":"kåri@b.no"}]}'.encode("latin-1"),
+            2,
+        ),
+    ],
+    ids=str,
 )
 async def test_outages(
     registers: HttpRegisters, country: Country, status: int, answer: Any, times: int
@@ -225,6 +241,8 @@ async def test_outages(
         {"contactPointsList": [{"nationalIdentityNumber": 1}]},
         {"contactPointsList": [{"nationalIdentityNumber": "1", "email": ["a@b.no"]}]},
         {"contactPointsList": [{"nationalIdentityNumber": "1", "email": "a@b.no", "isReserved": "true"}]},
+        {"contactPointsList": [{"nationalIdentityNumber": "1", "email": "a@b.no", "isReserved": None}]},
+        {"contactPointsList": [{"email": "a@b.no"}]},
     ],
 )
 async def test_an_answer_of_another_form_is_an_outage(
@@ -265,6 +283,28 @@ async def test_an_answer_without_members_knows_nobody(registers: HttpRegisters, 
         "contactPointsList": [{"organizationNumber": "9", "emailList": None}]
     }
     assert await registers.organizations(["9"]) == {"9": OrganizationContact()}
+
+
+async def test_null_knows_nobody_where_the_contract_says_so(
+    registers: HttpRegisters, country: Country
+) -> None:
+    country.answers["organizations/notificationaddresses/lookup"] = b"null"
+    assert await registers.organizations(["9"]) == {}
+    country.answers["users/contactpoint/lookupsi"] = b"null"
+    assert await registers.identities(["urn:x"]) == {}
+
+
+async def test_a_text_that_cannot_be_stored_is_no_address(registers: HttpRegisters, country: Country) -> None:
+    country.answers["users/contactpoint/lookup"] = {
+        "contactPointsList": [
+            {"nationalIdentityNumber": "1", "email": "k\0@b.no", "mobileNumber": "+4799999999"}
+        ]
+    }
+    assert await registers.persons(["1"], use_stale=False) == {"1": PersonContact(None, "+4799999999", False)}
+    country.answers["organizations/notificationaddresses/lookup"] = {
+        "contactPointsList": [{"organizationNumber": "9", "emailList": ["a\0", "a@b.no"]}]
+    }
+    assert await registers.organizations(["9"]) == {"9": OrganizationContact(("a@b.no",), ())}
 
 
 async def test_a_register_that_is_down_is_left_alone(
