@@ -169,6 +169,8 @@ def test_a_directory_of_another_account_is_one_sentence(tmp_path):
     if os.geteuid() != 0:
         closed.mkdir(mode=0o500)
         assert "closed" in refused(varsel("up", "--port", "0", "--data", str(closed)))
+        closed.chmod(0)
+        assert "closed/data" in refused(varsel("up", "--port", "0", "--data", str(closed / "data")))
         return
     closed.mkdir(mode=0o700)
     for folder in (tmp_path, *tmp_path.parents[:2]):

@@ -95,7 +95,13 @@ def make_data_dir(data_dir: Path) -> Path:
     A new one is closed to other accounts; as root the account of the server may pass through it.
     """
     path = data_dir.resolve()
-    if path.is_dir():
+    try:
+        exists = path.is_dir()
+    except PermissionError as error:
+        raise EmbeddedError(
+            f"Varsel may not pass through the folders above {path}; change their permissions or choose another --data."
+        ) from error
+    if exists:
         if not os.access(path, os.W_OK | os.X_OK):
             raise EmbeddedError(f"Varsel may not write to {path}; change its owner or choose another --data.")
         return path
