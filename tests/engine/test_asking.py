@@ -32,7 +32,9 @@ class Outbound:
         self.asked: list[str] = []
         self.tokens: list[str | None] = []
 
-    async def get(self, url: str, *, timeout: float, max_bytes: int, token: str | None = None) -> Any:
+    async def get(
+        self, url: str, *, timeout: float, max_bytes: int, token: str | None = None, plain: bool = False
+    ) -> Any:
         self.asked.append(url)
         self.tokens.append(token)
         answer = self.answers.pop(0)

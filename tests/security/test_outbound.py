@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from varsel.delivery.conditions import HttpConditions
 from varsel.runtime import trace as traces
 from varsel.runtime.clock import SystemMachine
 from varsel.runtime.outbound import (
@@ -329,6 +330,29 @@ async def test_a_condition_is_asked_over_tls_with_the_token(client, authority):
     assert "traceparent: 00-" in sent
     assert "inner" not in sent
     assert "Cookie" not in sent
+
+
+async def test_a_condition_over_http_is_asked_without_the_token(client):
+    """A "no" must count however it comes; who else may read the question gets nothing to use."""
+    async with Outside(said(body=b'{"sendNotification": false}')) as world:
+        guarded = client(sandbox=False, resolver=Names(good_example=[["127.0.0.1"]]), judge=outside)
+
+        async def token(_url: str) -> str:
+            return "eyJtoken"
+
+        conditions = HttpConditions(guarded, 5.0, token)
+        assert await conditions.ask(f"http://good.example:{world.port}/ask") is False
+        with pytest.raises(ForbiddenAddress):
+            await guarded.get(f"http://good.example:{world.port}/")
+    assert len(world.requests) == 1
+    assert b"Authorization" not in world.requests[0]
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1/", "http://rebind.example/", "ftp://good.example/"])
+async def test_a_condition_over_http_goes_nowhere_else(client, url):
+    guarded = client(sandbox=False, resolver=Names(rebind_example=[["10.0.0.1"]]))
+    with pytest.raises(ForbiddenAddress):
+        await guarded.get(url, plain=True)
 
 
 async def test_the_certificate_must_carry_the_name(client, authority):

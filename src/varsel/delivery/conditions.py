@@ -25,7 +25,9 @@ _MOST_OCTETS: Final = 1 << 16
 class Getter(Protocol):
     """What is needed of `varsel.runtime.outbound.GuardedClient`."""
 
-    async def get(self, url: str, *, timeout: float, max_bytes: int, token: str | None = None) -> Any:
+    async def get(
+        self, url: str, *, timeout: float, max_bytes: int, token: str | None = None, plain: bool = False
+    ) -> Any:
         """An answer with `status` and `body`."""
 
 
@@ -59,7 +61,10 @@ class HttpConditions:
         # Outside the guard: a database that is away is not the caller's inconclusive answer.
         token = await self._token(url) if self._token is not None else None
         try:
-            answer = await self._client.get(url, timeout=self._timeout, max_bytes=_MOST_OCTETS, token=token)
+            # Over http too, as ordered, but without the token: a "no" that nobody heard would let the message go.
+            answer = await self._client.get(
+                url, timeout=self._timeout, max_bytes=_MOST_OCTETS, token=token, plain=True
+            )
             if not 200 <= answer.status < 300:
                 log.info(
                     "a send condition is inconclusive", action="delivery.condition", status=answer.status

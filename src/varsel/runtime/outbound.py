@@ -91,6 +91,7 @@ class _Ask:
     max_bytes: int
     redirects: int
     write: Callable[[bytes], object]
+    plain: bool = False
 
 
 class _JudgingResolver(AbstractResolver):
@@ -154,13 +155,14 @@ class GuardedClient:
         max_bytes: int = MAX_BYTES,
         token: str | None = None,
         redirects: int = 0,
+        plain: bool = False,
     ) -> Fetched:
-        """GET. A redirect is an answer like any other unless `redirects` allows some.
+        """GET. A redirect is an answer like any other unless `redirects` allows some; `plain` allows http outside the sandbox too.
 
         `token` goes as bearer to https and to this machine, nowhere else. Raises ForbiddenAddress, OutboundTimeout,
         ResponseTooLarge, TooManyRedirects or plain OutboundError; their messages name scheme, host and port at most.
         """
-        return await self._whole(url, "GET", None, headers, timeout, max_bytes, token, redirects)
+        return await self._whole(url, "GET", None, headers, timeout, max_bytes, token, redirects, plain)
 
     async def post(
         self,
@@ -174,7 +176,7 @@ class GuardedClient:
         redirects: int = 0,
     ) -> Fetched:
         """POST `body`; give its Content-Type in `headers`. As `get` otherwise. 301, 302 and 303 go on as GET without the body."""
-        return await self._whole(url, "POST", body, headers, timeout, max_bytes, token, redirects)
+        return await self._whole(url, "POST", body, headers, timeout, max_bytes, token, redirects, False)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -192,10 +194,11 @@ class GuardedClient:
         max_bytes: int,
         token: str | None,
         redirects: int,
+        plain: bool,
     ) -> Fetched:
         parts: list[bytes] = []
         given = self._headers(headers, token)
-        ask = _Ask(method, given, body, timeout, max_bytes, redirects, parts.append)
+        ask = _Ask(method, given, body, timeout, max_bytes, redirects, parts.append, plain)
         answer = await self._fetch(url, ask)
         return Fetched(answer.status, answer.headers, b"".join(parts), answer.host)
 
@@ -203,7 +206,7 @@ class GuardedClient:
         began = self._machine.monotonic()
         outcome = "failed"
         try:
-            target = target_of(url, sandbox=self._sandbox)
+            target = target_of(url, sandbox=self._sandbox, plain=ask.plain)
             follow = ask.redirects > 0
             async with asyncio.timeout(ask.timeout):
                 while True:
@@ -229,7 +232,7 @@ class GuardedClient:
         if ask.redirects == 0:
             raise TooManyRedirects
         ask.redirects -= 1
-        following = target_of(urljoin(str(target.url), location), sandbox=self._sandbox)
+        following = target_of(urljoin(str(target.url), location), sandbox=self._sandbox, plain=ask.plain)
         dropped: frozenset[str] = frozenset()
         if following.origin != target.origin:
             dropped = _PERSONAL

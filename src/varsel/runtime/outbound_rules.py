@@ -157,8 +157,8 @@ def _loose_ipv4(host: str) -> Address | None:
     return IPv4Address(value)
 
 
-def target_of(text: str, *, sandbox: bool) -> Target:
-    """The target of a URL; ForbiddenAddress when scheme, host or address break the rules.
+def target_of(text: str, *, sandbox: bool, plain: bool = False) -> Target:
+    """The target of a URL; ForbiddenAddress when scheme, host or address break the rules. `plain` allows http, as the sandbox does.
 
     Path and query stay as they are, byte for byte: signed URLs live by that.
     """
@@ -175,7 +175,7 @@ def target_of(text: str, *, sandbox: bool) -> Target:
         given = urlsplit(text)
     except ValueError:
         raise ForbiddenAddress("The URL cannot be read.") from None
-    if parsed.scheme != "https" and not (sandbox and parsed.scheme == "http"):
+    if parsed.scheme != "https" and not ((sandbox or plain) and parsed.scheme == "http"):
         raise ForbiddenAddress("The URL must begin with https://.")
     if "@" in given.netloc or parsed.raw_user is not None or parsed.raw_password is not None:
         raise ForbiddenAddress("The URL carries a user name or password.")
