@@ -9,7 +9,7 @@ import hmac
 import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -24,10 +24,12 @@ from tests.support.polling import until
 from varsel.channels.model import Accepted, Permanent, Temporary
 from varsel.delivery.reports import RawReport, ReportStore
 from varsel.delivery.webhook_messages import Event, body_of
-from varsel.delivery.webhooks import PAUSES, WebhookLane, pause_before
+from varsel.delivery.webhooks import IN_HAND, PAUSES, WebhookLane, pause_before
+from varsel.recipients.registers import BuiltinRegisters
 from varsel.review.webhooks_wire import EVENTS, USUAL, MessageEvent, OrderEvent
 from varsel.runtime.clock import ManualClock, SystemMachine
 from varsel.runtime.outbound import GuardedClient
+from varsel.store.content import Recipient
 from varsel.store.database import Database
 from varsel.store.ids import uuid7
 from varsel.store.queries import load
@@ -232,6 +234,34 @@ async def test_every_change_for_those_who_asked(
     assert correction.type == "order.corrected"
     assert correction.data.recipient.status == "SMS_Failed_BarredReceiver"
     assert await state(database, order_id) == "Completed"
+
+
+async def test_a_correction_is_a_change_to_those_who_asked_for_changes_only(
+    database: Database, days: Days, make_worker: MakeWorker, endpoint: Endpoint, client: GuardedClient
+) -> None:
+    await register(database, endpoint.url, ["message.changed"])
+    await make_worker(FakeChannel("Sms", "link:fake:80"), outbound=client)
+    await place(database, "+4799999999", requested_at=days.now())
+    reports = ReportStore(database)
+    await until(lambda: len(endpoint.got) == 2)
+    reference = await database.fetchval("select reference from awaiting")
+    await reports.store([RawReport("link", reference, "DELIVRD", "Delivered", b"")])
+    await until(lambda: len(endpoint.got) == 3)
+    await until(lambda: database.fetchval("select true from feed"))
+    await reports.store([RawReport("link", reference, "BARRED", "Failed_BarredReceiver", b"")])
+    await until(lambda: len(endpoint.got) == 4)
+    assert endpoint.types() == ["message.changed"] * 4
+    assert endpoint.got[3].json["data"]["recipient"]["status"] == "SMS_Failed_BarredReceiver"
+
+
+async def test_a_message_that_cannot_be_sent_is_told_too(
+    database: Database, days: Days, make_worker: MakeWorker, endpoint: Endpoint, client: GuardedClient
+) -> None:
+    await register(database, endpoint.url, ["message.changed"])
+    await make_worker(registers=BuiltinRegisters(database, sandbox=False), outbound=client)
+    await place(database, Recipient(person="17913949999"), requested_at=days.now(), channel="Email")
+    await until(lambda: len(endpoint.got) == 1)
+    assert endpoint.got[0].json["data"]["recipient"]["status"] == "Email_Failed_RecipientNotIdentified"
 
 
 async def test_a_step_back_is_told_too(
@@ -534,20 +564,69 @@ async def test_leases_that_run_out_and_a_lane_that_leaves(
     assert endpoint.got[0].id == "feed-1"
 
 
-class Costly:
-    """A database whose every claim takes a second, and the places that claims began behind."""
+async def test_a_slow_endpoint_is_told_once(
+    database: Database, client: GuardedClient, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However much waits for it: no more is taken than can be told before the leases run out."""
+    monkeypatch.setattr("varsel.delivery.webhooks._LEAST_SECONDS", 0.01)
+    monkeypatch.setattr("varsel.delivery.webhooks._IDLE_SECONDS", 0.01)
+    webhook_id = await register(database, endpoint.url)
+    await tell(database, webhook_id, number=130)
+    endpoint.gate.clear()
+    clock = ManualClock(NOON)
+    watched = Costly(database, clock, [])
+    lane, other = (WebhookLane(watched, clock, client, KEY) for _ in range(2))  # type: ignore[arg-type]
+    lane.start()
+    other.start()
+    try:
+        await until(lambda: endpoint.got)
+        looks = len(watched.looks)
+        await until(lambda: len(watched.looks) > looks + 10)
+        assert len(endpoint.got) == 1, "one endpoint is told one thing at a time, whoever tells it"
+        taken = "select count(*) from webhook_event where owner is not null"
+        assert await database.fetchval(taken) == IN_HAND
+        endpoint.gate.set()
+        await until(lambda: len(endpoint.got) >= 130)
+        await until(lambda: database.fetchval("select count(*) = 0 from webhook_event"))
+    finally:
+        endpoint.gate.set()
+        await lane.stop()
+        await other.stop()
+    assert [got.id for got in endpoint.got] == [f"feed-{number}" for number in range(1, 131)]
 
-    def __init__(self, database: Database, clock: ManualClock) -> None:
-        self._database, self._clock = database, clock
-        self.claims: list[dict[UUID, tuple[datetime, UUID]]] = []
+
+async def test_what_is_not_told_within_the_lease_goes_back(
+    database: Database, client: GuardedClient, endpoint: Endpoint
+) -> None:
+    clock = ManualClock(NOON)
+    webhook_id = await register(database, endpoint.url)
+    await tell(database, webhook_id, number=10)
+    endpoint.gate.clear()
+    lane = WebhookLane(database, clock, client, KEY)
+    lane.start()
+    try:
+        await until(lambda: endpoint.got)
+        clock.advance(timedelta(seconds=160))
+        endpoint.gate.set()
+        await until(lambda: len(endpoint.got) == 10)
+    finally:
+        await lane.stop()
+    assert [got.id for got in endpoint.got] == [f"feed-{number}" for number in range(1, 11)]
+
+
+class Costly:
+    """A database whose every look for endpoints takes a second, and the places that it began behind."""
+
+    def __init__(self, database: Any, clock: ManualClock, looks: list[dict[UUID, Any]]) -> None:
+        self._database, self._clock, self.looks = database, clock, looks
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._database, name)
 
     async def fetch(self, sql: str, *args: Any) -> Any:
-        if sql == load("varsel.delivery").claim_webhook_events:
-            *_, webhooks, times, ids = args
-            self.claims.append(dict(zip(webhooks, zip(times, ids, strict=True), strict=True)))
+        if sql == load("varsel.delivery").waiting_webhooks:
+            webhooks, times, ids = args
+            self.looks.append(dict(zip(webhooks, zip(times, ids, strict=True), strict=True)))
             self._clock.advance(timedelta(seconds=1))
         return await self._database.fetch(sql, *args)
 
@@ -557,22 +636,22 @@ async def test_a_costly_claim_begins_behind_what_was_taken(
 ) -> None:
     """What was told stays in the table while any transaction is open, and a claim must not walk over all of it."""
     clock = ManualClock(NOON)
-    costly = Costly(database, clock)
+    costly = Costly(database, clock, [])
     lane = WebhookLane(costly, clock, client, KEY)  # type: ignore[arg-type]
     webhook_id = await register(database, endpoint.url)
-    await tell(database, webhook_id, number=30)
+    await tell(database, webhook_id, number=120)
     rows = await database.fetch("select next_at, id from webhook_event order by next_at, id")
     last = (rows[-1]["next_at"], rows[-1]["id"])
     lane.start()
     try:
-        await until(lambda: len(endpoint.got) == 30)
+        await until(lambda: len(endpoint.got) == 120)
 
         async def behind() -> bool:
             lane.look()
-            return last in costly.claims[-1].values()
+            return last in costly.looks[-1].values()
 
         await until(behind)
-        assert len(costly.claims) < 60, "otherwise every claim was from the start"
+        assert len(costly.looks) < 60, "otherwise every claim was from the start"
 
         # What fails goes back to its place, and is found there.
         endpoint.answers = [200, 500]
@@ -581,7 +660,7 @@ async def test_a_costly_claim_begins_behind_what_was_taken(
         async def told() -> bool:
             await database.execute("update webhook set rest_until = clock_timestamp()")
             lane.look()
-            return len(endpoint.got) == 35
+            return len(endpoint.got) == 125
 
         before = clock.monotonic()
         await until(told)
@@ -594,7 +673,7 @@ async def test_a_costly_claim_begins_behind_what_was_taken(
         )
         clock.advance(timedelta(seconds=60))
         lane.look()
-        await until(lambda: len(endpoint.got) == 36)
+        await until(lambda: len(endpoint.got) == 126)
     finally:
         await lane.stop()
 
@@ -630,6 +709,10 @@ async def test_old_attempts_and_events_are_forgotten(
 def test_the_pauses_outlast_a_day() -> None:
     assert 24 * 3600 < sum(PAUSES) < 30 * 3600
     assert list(PAUSES) == sorted(PAUSES)
+    for tries, least in enumerate(PAUSES):
+        assert least <= pause_before(tries, None).total_seconds(), (
+            "or some events are given up before the day is over"
+        )
     for tries in (0, 5, 100):
         assert pause_before(tries, None).total_seconds() <= PAUSES[-1] * 1.2
     assert pause_before(0, 3600.0).total_seconds() == 3600

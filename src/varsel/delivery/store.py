@@ -109,3 +109,13 @@ async def _insert(connection: Connection, rows: Sequence[Planned], now: datetime
         LEASE,
         now,
     )
+    unsendable = [row for row in rows if row.rank >= states.FINAL]
+    if unsendable:
+        await connection.execute(
+            _sql.tell_unsendable,
+            [row.order_id for row in unsendable],
+            [row.id for row in unsendable],
+            [row.creator for row in unsendable],
+            [row.status for row in unsendable],
+            now,
+        )

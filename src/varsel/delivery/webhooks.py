@@ -37,8 +37,10 @@ log = structlog.get_logger("varsel.delivery")
 
 TIMEOUT: Final = 15.0
 AT_ONCE: Final = 20  # endpoints that are told something at the same time
-IN_HAND: Final = 8  # events of one endpoint: told within the lease also when each takes the whole timeout
+IN_HAND: Final = 50  # events of one endpoint that are taken at once
 LEASE: Final = timedelta(seconds=180)
+_TELLING: Final = 150.0
+"""Seconds after a claim in which its events are told: one that begins then ends within the lease, whatever it takes. The rest waits again."""
 FOR: Final = timedelta(hours=24)
 """How long an event is tried, and how long an endpoint may fail before it is turned off."""
 KEEP_ATTEMPTS: Final = timedelta(days=30)
@@ -48,6 +50,7 @@ _START: Final = (datetime(1970, 1, 1, tzinfo=UTC), UUID(int=0))
 """Before every event: when it is told next, and its id."""
 _IDLE_SECONDS: Final = 1.0
 _LEAST_SECONDS: Final = 0.1
+_ENDPOINTS: Final = 20  # endpoints whose events are claimed at once
 _FORGET_SECONDS: Final = 3600.0
 _LAPSED_SECONDS: Final = 30.0
 _LEAVING_SECONDS: Final = 5.0
@@ -87,10 +90,10 @@ class Answer:
 
 
 def pause_before(tries: int, after: float | None, most: float = PAUSES[-1]) -> timedelta:
-    """Before another try after `tries` earlier ones: what the endpoint asked for, else a growing pause up to `most` seconds, a
-    fifth more or less.
+    """Before another try after `tries` earlier ones: what the endpoint asked for, else a growing pause up to `most` seconds, up to
+    a fifth more, and never less: all of them together outlast the day.
     """
-    grown = min(PAUSES[min(tries, len(PAUSES) - 1)], most) * random.uniform(0.8, 1.2)
+    grown = min(PAUSES[min(tries, len(PAUSES) - 1)], most) * random.uniform(1.0, 1.2)
     return timedelta(seconds=min(max(after or 0.0, grown), PAUSES[-1] * 1.2))
 
 
@@ -156,18 +159,20 @@ class WebhookLane:
                     await self._wake.wait()
 
     async def _round(self) -> None:
-        """Claim what waits and begin to tell it."""
-        looked = dict(self._places)
-        places = [place.begin() for place in looked.values()]
-        rows = await self._database.fetch(
-            _sql.claim_webhook_events,
-            IN_HAND,
-            self._owner,
-            LEASE,
-            list(looked),
-            [at for at, _ in places],
-            [event_id for _, event_id in places],
+        """Claim what waits and begin to tell it. An endpoint that is still told something waits for that."""
+        begun = self._machine.monotonic()
+        looked = {
+            webhook_id: place for webhook_id, place in self._places.items() if webhook_id not in self._busy
+        }
+        places = {webhook_id: place.begin() for webhook_id, place in looked.items()}
+        found = await self._database.fetch(
+            _sql.waiting_webhooks,
+            list(places),
+            [at for at, _ in places.values()],
+            [event_id for _, event_id in places.values()],
         )
+        waiting = [row["id"] for row in found if row["id"] not in self._busy]
+        rows = await self._claim(waiting, places) if waiting else []
         for webhook_id, group in groupby(rows, key=lambda row: row["webhook_id"]):
             events = list(group)
             # A test passes by the others, which wait while the endpoint is off or rests: it says nothing of what was taken.
@@ -177,28 +182,41 @@ class WebhookLane:
                 place = self._places[webhook_id] = LowWater(self._machine, _START)
                 place.begin()
             place.end(last, more=len(events) == IN_HAND)
-            before = self._busy.get(webhook_id)
-            task = asyncio.create_task(self._tell_all(webhook_id, events, before))
+            task = asyncio.create_task(self._tell_all(events, begun + _TELLING))
             self._busy[webhook_id] = task
             task.add_done_callback(partial(self._done, webhook_id))
         for place in looked.values():
             place.end(None, more=False)
 
-    def _done(self, webhook_id: UUID, task: asyncio.Task[None]) -> None:
-        if self._busy.get(webhook_id) is task:
-            del self._busy[webhook_id]
+    async def _claim(
+        self, waiting: Sequence[UUID], places: Mapping[UUID, tuple[datetime, UUID]]
+    ) -> Sequence[Any]:
+        async with self._database.transaction() as connection:
+            locked = await connection.fetch(_sql.lock_webhooks, waiting, _ENDPOINTS)
+            if not locked:
+                return ()
+            ids = [row["id"] for row in locked]
+            await connection.execute(_sql.take_webhooks, ids, self._owner, LEASE)
+            at = [places.get(webhook_id, _START) for webhook_id in ids]
+            times, events = [one[0] for one in at], [one[1] for one in at]
+            rows: Sequence[Any] = await connection.fetch(
+                _sql.claim_webhook_events, IN_HAND, self._owner, LEASE, ids, times, events
+            )
+            for webhook_id in set(ids) - {row["webhook_id"] for row in rows}:
+                await connection.execute(_sql.leave_webhook, webhook_id, self._owner)
+            return rows
+
+    def _done(self, webhook_id: UUID, _task: asyncio.Task[None]) -> None:
+        del self._busy[webhook_id]
         self._wake.set()
 
-    async def _tell_all(
-        self, webhook_id: UUID, rows: Sequence[Any], before: asyncio.Task[None] | None
-    ) -> None:
+    async def _tell_all(self, rows: Sequence[Any], until: float) -> None:
         """One endpoint's events in order; after a failure the endpoint rests, and the others wait untried."""
-        if before is not None:
-            await asyncio.wait([before])
         left = list(rows)
+        webhook_id = left[0]["webhook_id"]
         try:
-            while left and not self._stopping:
-                async with self._turns:
+            async with self._turns:
+                while left and not self._stopping and self._machine.monotonic() < until:
                     if not await self._tell(left.pop(0)):
                         break
         except Unavailable:
@@ -212,7 +230,9 @@ class WebhookLane:
                 await self._database.execute(
                     _sql.release_webhook_events, [row["id"] for row in left], self._owner
                 )
-            self._places.pop(left[0]["webhook_id"], None)  # what went back lies before the place
+            self._places.pop(webhook_id, None)  # what went back lies before the place
+        with contextlib.suppress(Unavailable):
+            await self._database.execute(_sql.leave_webhook, webhook_id, self._owner)
 
     async def _tell(self, row: Any) -> bool:
         """Tell one event and store what came of it; whether the endpoint may be told the next one."""

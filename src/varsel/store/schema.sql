@@ -608,7 +608,9 @@ CREATE TABLE public.webhook (
     failures integer DEFAULT 0 NOT NULL,
     rest_until timestamp with time zone,
     disabled_at timestamp with time zone,
-    disabled_why text
+    disabled_why text,
+    teller uuid,
+    telling_until timestamp with time zone
 );
 
 CREATE TABLE public.webhook_attempt (

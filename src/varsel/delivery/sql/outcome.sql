@@ -139,10 +139,14 @@ with w as (
     insert into webhook_event (webhook_id, type, order_id, notification_id, status, at)
     select h.id, t.type, t.order_id, t.id, t.status, $6
     from (
-        select 'message.changed' as type, order_id, id, creator, status from ended
+        select 'message.changed' as type, false as corrected, order_id, id, creator, status from ended
         union all
-        select case when corrected then 'order.corrected' else 'message.changed' end, order_id, id, creator, status from changed
+        select 'message.changed', corrected, order_id, id, creator, status from changed
+        union all
+        select 'order.corrected', false, order_id, id, creator, status from changed where corrected
     ) t join webhook h on h.creator = t.creator and h.disabled_at is null and t.type = any(h.events)
+        -- One change is told once: as a correction to those who asked for corrections.
+        and not (t.corrected and 'order.corrected' = any(h.events))
 ), open as (
     delete from handoff h using ended e where h.notification_id between e.id and e.id
     returning h.*

@@ -1,15 +1,39 @@
+-- name: waiting_webhooks
+-- Endpoints for which something waits and which nobody tells anything. Events of the endpoints $1 are looked for behind the places ($2, $3).
+select w.id
+from webhook w
+    left join unnest($1::uuid[], $2::timestamptz[], $3::uuid[]) as p (webhook_id, next_at, id) on p.webhook_id = w.id
+where (w.teller is null or w.telling_until < clock_timestamp())
+    and exists (select from webhook_event
+        where webhook_id = w.id and owner is null and next_at <= clock_timestamp()
+            and (next_at, id) > (coalesce(p.next_at, '-infinity'), coalesce(p.id, '00000000-0000-0000-0000-000000000000'))
+            and ((w.disabled_at is null and coalesce(w.rest_until <= clock_timestamp(), true)) or type = 'webhook.test'));
+
+-- name: lock_webhooks
+-- Those of the endpoints $1 that still nobody tells anything, at most $2.
+select id from webhook where id = any($1::uuid[]) and (teller is null or telling_until < clock_timestamp())
+limit $2 for no key update skip locked;
+
+-- name: take_webhooks
+-- From now on owner $2 tells the locked endpoints $1 something, for time $3.
+update webhook set teller = $2, telling_until = clock_timestamp() + $3::interval where id = any($1::uuid[]);
+
+-- name: leave_webhook
+-- Endpoint $1 may be told something by others than owner $2.
+update webhook set teller = null, telling_until = null where id = $1 and teller = $2;
+
 -- name: claim_webhook_events
--- Take up to $1 events of each endpoint for owner $2 and time $3; of an endpoint that is off or rests after a failure only tests. Events
--- of the endpoints $4 are looked for behind the places ($5, $6). An event of the feed brings its entry, any other the order and message
--- it tells of, with texts as the JSON that they become.
+-- Take up to $1 events of each of the endpoints $4 for owner $2 and time $3, behind the places ($5, $6); of one that is off or rests after
+-- a failure only tests. An event of the feed brings its entry, any other the order and message it tells of, with texts as the JSON that
+-- they become.
 with chosen as (
     select e.id
-    from webhook w
-        left join unnest($4::uuid[], $5::timestamptz[], $6::uuid[]) as p (webhook_id, next_at, id) on p.webhook_id = w.id
+    from unnest($4::uuid[], $5::timestamptz[], $6::uuid[]) as p (webhook_id, next_at, id)
+        join webhook w on w.id = p.webhook_id
         cross join lateral (
             select id from webhook_event
             where webhook_id = w.id and owner is null and next_at <= clock_timestamp()
-                and (next_at, id) > (coalesce(p.next_at, '-infinity'), coalesce(p.id, '00000000-0000-0000-0000-000000000000'))
+                and (next_at, id) > (p.next_at, p.id)
                 and ((w.disabled_at is null and coalesce(w.rest_until <= clock_timestamp(), true)) or type = 'webhook.test')
             order by next_at, id limit $1 for update skip locked) e
     limit 1000
@@ -35,6 +59,9 @@ where id = any(array(select id from webhook_event where owner is not null and le
 
 -- name: leave_webhook_events
 -- Everything that owner $1 holds waits again.
+with left_alone as (
+    update webhook set teller = null, telling_until = null where teller = $1
+)
 update webhook_event set owner = null, lease_until = null where owner = $1;
 
 -- name: release_webhook_events
@@ -88,3 +115,10 @@ with old as (
     delete from webhook_attempt where at < clock_timestamp() - $1::interval
 )
 delete from webhook_event where created_at < clock_timestamp() - $2::interval and owner is null;
+
+-- name: tell_unsendable
+-- Messages that end as they are made, as nothing of them can be sent, are a change to those who want every change.
+insert into webhook_event (webhook_id, type, order_id, notification_id, status, at)
+select h.id, 'message.changed', m.order_id, m.id, m.status, $5
+from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[]) as m (order_id, id, creator, status)
+    join webhook h on h.creator = m.creator and h.disabled_at is null and 'message.changed' = any(h.events);
