@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from uuid import UUID
 
-from varsel.channels.sms.parts import LINK, PartLimits, count_parts
+from varsel.channels.sms.parts import LINK, PartLimits, count_sent
 from varsel.delivery.keywords import fill, fill_html, fill_subject
 from varsel.delivery.model import LANE_COMPOSED, LANE_ORDINARY, Addressee, DueOrder, Kind, Planned
 from varsel.delivery.window import Window, expiry, is_daytime
@@ -98,11 +98,11 @@ def plan(
                 if has_keywords:
                     body = fill(content.sms.body, addressee.name, addressee.number)
                 if body is not None:
-                    parts, length = min(count_parts(body, limits).count, limits.most), len(body)
+                    parts, length = count_sent(body, limits).count, len(body)
                 else:
                     if plain_parts is None:
                         text = content.sms.body
-                        plain_parts = min(count_parts(text, limits).count, limits.most), len(text)
+                        plain_parts = count_sent(text, limits).count, len(text)
                     parts, length = plain_parts
         ready_at = sms_ready if channel == "Sms" else order.requested_at
         rows.append(

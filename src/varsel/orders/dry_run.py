@@ -15,7 +15,7 @@ from uuid import UUID
 import msgspec
 from msgspec.structs import replace
 
-from varsel.channels.sms.parts import LINK, count_parts
+from varsel.channels.sms.parts import count_sent
 from varsel.orders.contact import unavailable
 from varsel.orders.model import NewOrder
 from varsel.orders.wire import ContentType
@@ -150,7 +150,7 @@ class DryRuns:
         self, order: NewOrder, content: OrderContent, trial: Trial, now: datetime
     ) -> WouldBeOrder:
         email, sms = content.email, content.sms
-        parts = None if sms is None else count_parts(sms.body, LINK)
+        parts = None if sms is None else count_sent(sms.body)
         return WouldBeOrder(
             type=order.kind,  # type: ignore[arg-type]  # the words are those of the Literal
             channel=order.channel,

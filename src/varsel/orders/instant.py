@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, Final, Literal, Protocol
 from uuid import UUID
 
-from varsel.channels.sms.parts import LINK, count_parts
+from varsel.channels.sms.parts import count_sent
 from varsel.orders.drafts_direct import InstantDraft
 from varsel.orders.large import apart, join, key_apart
 from varsel.orders.model import Key, Stored
@@ -154,7 +154,7 @@ def _columns(draft: InstantDraft, prepared: Prepared) -> tuple[Any, ...]:
         order.content,
         draft.notification_id,
         draft.address,
-        None if body is None else min(count_parts(body, LINK).count, LINK.most),
+        None if body is None else count_sent(body).count,
         None if body is None else len(body),
         draft.expires_at,
         prepared.attempt_id,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import Final
+
+from varsel.runtime.phones import look_up
 
 #: White space as .NET counts it; Python's `isspace` also takes the four information separators.
 WHITE: Final = "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
@@ -24,8 +25,6 @@ _WINDOW: Final = 65_536
 # Norwegian mobile numbers without inner spaces, as in libphonenumber's metadata; a test compares the two. Everything else
 # asks the library itself.
 _NORWEGIAN_MOBILE: Final = re.compile(r"(?:\+|00)47(?:4[016-8]|9[0-9])[0-9]{6}")
-#: The library's own limit; anything longer is not a number.
-_LONGEST_NUMBER: Final = 256
 
 
 def blank(text: str | None) -> bool:
@@ -72,30 +71,15 @@ def email_is_valid(text: str) -> bool:
 
 def phone_is_valid(text: str) -> bool:
     """Whether `text` is a valid number with country prefix, for its region."""
-    return _NORWEGIAN_MOBILE.fullmatch(text) is not None or _phone_is_valid(text)
-
-
-def _phone_is_valid(text: str) -> bool:
-    if text.startswith("00"):
-        text = "+" + text[2:]
-    if not text.startswith("+") or text.startswith("++") or len(text) > _LONGEST_NUMBER:
-        return False
-    return _ask_library(text)
+    if _NORWEGIAN_MOBILE.fullmatch(text) is not None:
+        return True
+    known = look_up(text)
+    return known is not None and known.valid
 
 
 def load_library() -> None:
     """Load what the first foreign number needs: up to 64 ms, for a thread while a process starts."""
-    _ask_library("+46701234567")
-
-
-@lru_cache(maxsize=16_384)
-def _ask_library(text: str) -> bool:
-    import phonenumbers  # not with this module, which the commands import too
-
-    try:
-        return bool(phonenumbers.is_valid_number(phonenumbers.parse(text, None)))
-    except phonenumbers.NumberParseException:
-        return False
+    look_up("+46701234567")
 
 
 def register_number(text: str | None) -> str | None:

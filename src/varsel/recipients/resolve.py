@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
 from varsel.recipients.addresses import blank, register_number
 from varsel.recipients.model import IdentityContact, OrganizationContact, PersonContact, UserContact
+from varsel.runtime.phones import full_number
 from varsel.store.content import Recipient
 from varsel.store.states import NOT_IDENTIFIED, RESERVED
 
 Kind: TypeAlias = Literal["Email", "Sms"]
-_NOT_DIGITS = re.compile(r"[^0-9]")
 RecipientKind: TypeAlias = Literal["direct", "person", "organization", "identity"]
 
 
@@ -97,26 +96,44 @@ def _own(email: str | None, mobile: str | None) -> Holder:
 
 
 def _organization(official: OrganizationContact, users: Sequence[UserContact]) -> tuple[Holder, ...]:
-    seen: set[str] = set()
+    # Apart, because an e-mail address may look like a number: `+4799999999@example.org`.
+    seen_emails: set[str] = set()
+    seen_numbers: set[str] = set()
 
-    def fresh(addresses: Iterable[str | None]) -> tuple[str, ...]:
-        found = []
-        for address in addresses:
-            if address is None or blank(address):
-                continue
-            # A number is the same however its digits are grouped.
-            form = _NOT_DIGITS.sub("", address) if address.startswith("+") else address.strip().casefold()
-            if form not in seen:
-                seen.add(form)
-                found.append(address)
-        return tuple(found)
+    def emails(addresses: Iterable[str | None]) -> tuple[str, ...]:
+        return _fresh(addresses, _one_email, seen_emails)
 
-    holders = [Holder(fresh(official.emails), fresh(map(register_number, official.mobiles)))]
+    def mobiles(numbers: Iterable[str | None]) -> tuple[str, ...]:
+        return _fresh(map(register_number, numbers), _one_number, seen_numbers)
+
+    holders = [Holder(emails(official.emails), mobiles(official.mobiles))]
     for user in users:
-        holder = Holder(fresh((user.email,)), fresh((register_number(user.mobile),)))
+        holder = Holder(emails((user.email,)), mobiles((user.mobile,)))
         if holder.emails or holder.mobiles:
             holders.append(holder)
     return tuple(holders)
+
+
+def _fresh(addresses: Iterable[str | None], form: Callable[[str], str], seen: set[str]) -> tuple[str, ...]:
+    """Those whose form was not seen before, as they are written."""
+    found = []
+    for address in addresses:
+        if address is None or blank(address):
+            continue
+        key = form(address)
+        if key not in seen:
+            seen.add(key)
+            found.append(address)
+    return tuple(found)
+
+
+def _one_email(address: str) -> str:
+    return address.strip().casefold()
+
+
+def _one_number(number: str) -> str:
+    """A number is the same however it is written: what the gateway would get tells."""
+    return full_number(number) or number
 
 
 _PREFERRED: Final[dict[str, Kind]] = {"EmailPreferred": "Email", "SmsPreferred": "Sms"}

@@ -175,6 +175,17 @@ async def test_items_24_and_25_texts_are_kept(world: World, sender: FakeSender) 
     assert blank.sms.sender == "Altinn"
 
 
+@pytest.mark.parametrize(
+    ("text", "parts"), [("x" * 159 + "\r\n", 1), ("x" * 100 + "\x7f", 1), ("x" * 1500 + "😀", 8)]
+)
+async def test_parts_are_those_of_the_text_as_it_is_sent(world: World, text: str, parts: int) -> None:
+    """docs/reference/delivery.md 7.10; the length stays that of the ordered text."""
+    assert (await world.send(SMS, put(GOOD[SMS], f"{R}.smsSettings.body", text))).status == 201
+    row = await world.database.fetchrow("select sms_parts, body_length from notification")
+    assert row is not None
+    assert tuple(row) == (parts, len(text))
+
+
 @pytest.mark.parametrize("seconds", [60, 172_800, "61"])
 async def test_limits_of_the_time_to_live(world: World, seconds: Any) -> None:
     answer = await world.send(SMS, put(GOOD[SMS], f"{R}.timeToLiveInSeconds", seconds))

@@ -175,6 +175,32 @@ async def test_sms_that_would_be_cut(world: World) -> None:
     assert answer.json["orders"][0]["sms"]["truncated"] is True
 
 
+@pytest.mark.parametrize(
+    ("text", "encoding", "parts", "truncated"),
+    [
+        ("x" * 159 + "\r\n", "GSM-7", 1, False),
+        ("x" * 100 + "\x7f", "GSM-7", 1, False),
+        ("x" * 2143 + "\r\n", "GSM-7", 16, False),
+        ("x" * 1500 + "😀", "GSM-7", 8, True),
+    ],
+)
+async def test_sms_are_counted_as_they_would_be_sent(
+    world: World, text: str, encoding: str, parts: int, truncated: bool
+) -> None:
+    """docs/reference/delivery.md 7.10: clean, and of a text that is cut what is left of it."""
+    answer = await world.send(CHAIN, chain(recipient=sms(smsSettings={"body": text})), **DRY)
+    [shown] = answer.json["orders"]
+    assert shown["sms"] == {
+        "sender": "Altinn",
+        "body": text,
+        "encoding": encoding,
+        "parts": parts,
+        "truncated": truncated,
+    }
+    assert shown["messages"][0]["parts"] == parts
+    assert answer.headers.get("varsel-warning") == ("sms-truncated" if truncated else None)
+
+
 async def test_one_audit_row_a_call_and_a_limit(world: World) -> None:
     for _ in range(20):
         assert (await world.send(CHAIN, chain(recipient=KARI), **DRY)).status == 200

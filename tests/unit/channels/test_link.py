@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -14,11 +15,13 @@ from defusedxml.ElementTree import fromstring
 
 from tests.support.polling import until
 from tests.support.watchdog import watchdog
-from tests.unit.channels.conformance import NOW, Conformance, Engine, Fate, email, sms
+from tests.unit.channels.conformance import NOW, Conformance, Engine, Fate, email, sms, start
 from tests.unit.channels.test_smtp import free_port
 from varsel.channels.model import Accepted, Channel, Message, Permanent, SmsMessage, Temporary, Unknown
 from varsel.channels.sms.link import LinkChannel, LinkEndpoint
-from varsel.channels.sms.pswin import whole_minutes
+from varsel.channels.sms.pswin import receiver_number, whole_minutes
+from varsel.recipients.addresses import phone_is_valid
+from varsel.runtime import phones
 from varsel.sandbox.gateway import ReceivedSms, SmsGateway
 
 DIGITS = {
@@ -216,6 +219,38 @@ async def test_a_number_that_is_none_is_refused_before_the_intent(far: SmsFar, t
     assert engine.intended == [other.attempt_id]
 
 
+@pytest.mark.parametrize(
+    ("to", "receiver"),
+    [
+        ("+46 (0)70 123 45 67", "46701234567"),
+        ("+46 070 123 45 67", "46701234567"),
+        ("0046 (0)70-123 45 67", "46701234567"),
+        ("+44 (0)7400 123456", "447400123456"),
+        ("+49 (0) 1512 3456789", "4915123456789"),
+        ("+7 8 912 345 67 89", "79123456789"),
+        ("+39 06 698 12345", "390669812345"),
+        ("+47 400\u201100\u2011000", "4740000000"),
+        ("+47 400\u201300\u2013000", "4740000000"),
+        ("+47~40000000", "4740000000"),
+        ("+47\uff14\uff10\uff10\uff10\uff10\uff10\uff10\uff10", "4740000000"),
+        ("+4740000000 ext. 5", "4740000000"),
+        ("0047\xa0400.00.000", "4740000000"),
+    ],
+)
+def test_a_valid_number_is_dialled_as_it_is_meant(to: str, receiver: str) -> None:
+    """What is accepted by libphonenumber goes as libphonenumber reads it (3.3)."""
+    assert phone_is_valid(to)
+    assert receiver_number(to) == receiver
+
+
+@pytest.mark.parametrize(
+    "to", ["+47 400 00 000", "0047\t40000000", "4740000000", "400 00 000", "40-00-00-00"]
+)
+def test_plain_numbers_ask_no_library(to: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(phones, "_ask_library", None)
+    assert receiver_number(to) == "4740000000"
+
+
 def answer(*entries: str, logon: str = "OK") -> Callable[[], web.StreamResponse]:
     text = f"<SESSION><LOGON>{logon}</LOGON><REASON>why</REASON><MSGLST>{''.join(entries)}</MSGLST></SESSION>"
     return lambda: web.Response(text=text, content_type="text/xml")
@@ -349,6 +384,133 @@ async def test_one_message_that_is_always_answered_503_does_not_hold_up_the_othe
         await channel.close()
     # Each alone until nobody is refused any more.
     assert sizes == [4, *[1] * 8, 4]
+
+
+def taken_all(entries: list[Any]) -> web.Response:
+    answers = "".join(
+        f"<MSG><ID>{entry.findtext('ID')}</ID><REF>{entry.findtext('RCV')}</REF><STATUS>OK</STATUS></MSG>"
+        for entry in entries
+    )
+    return web.Response(text=f"<SESSION><LOGON>OK</LOGON><MSGLST>{answers}</MSGLST></SESSION>")
+
+
+@pytest.fixture
+async def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Moves the clock of the loop on by so many seconds."""
+    loop, moved = asyncio.get_running_loop(), 0.0
+    real = loop.time
+    monkeypatch.setattr(loop, "time", lambda: real() + moved)
+
+    def move(seconds: float) -> None:
+        nonlocal moved
+        moved += seconds
+
+    return move
+
+
+async def test_each_of_those_that_go_alone_has_an_intent_of_its_own() -> None:
+    """The window may close, and lives may end, while the ones before wait for their answers (11.3 rule 9)."""
+    steps: list[object] = []
+    status = 503
+    engine = Engine(before=lambda messages: steps.append([message.attempt_id for message in messages]))
+    messages = [sms(f"+474000000{number}") for number in range(8)]
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        entries = fromstring(await request.read()).findall("MSGLST/MSG")
+        if status == 503:
+            return web.Response(status=503)
+        steps.append(len(entries))
+        if steps.count(1) == 3:  # nothing may leave any more
+            engine.refuse = {message.attempt_id for message in messages}
+        return taken_all(entries)
+
+    async with gateway(handler) as port:
+        channel = link(port)
+        await deliver(channel, *[sms() for _ in range(8)])
+        status = 200
+        await channel.send(messages, engine.intend, engine.settle)
+        await channel.close()
+    asked = [[message.attempt_id] for message in messages]
+    assert steps == [asked[0], 1, asked[1], 1, asked[2], 1, *asked[3:]]
+    assert engine.most_open == 1
+    assert list(engine.outcomes) == [message.attempt_id for message in messages[:3]]
+
+
+async def test_after_a_late_refusal_of_a_group_its_messages_ask_again(later: Callable[[float], None]) -> None:
+    """Their intent is old when it comes. They are not sent, and go alone for a minute, so that they meet no such group again."""
+    sizes = []
+    held_up = 3.0
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        entries = fromstring(await request.read()).findall("MSGLST/MSG")
+        sizes.append(len(entries))
+        if len(entries) > 1:
+            later(held_up)
+            return web.Response(status=413)
+        return taken_all(entries)
+
+    messages = [sms(f"+474000000{number}") for number in range(8)]
+    async with gateway(handler) as port:
+        channel = link(port)
+        engine = await deliver(channel, *messages)
+        expected = Temporary(0.0, "", "the gateway could not read the call that it shared")
+        assert [engine.outcome(message) for message in messages] == [expected] * 8
+        later(50)
+        engine = await deliver(channel, *messages)
+        assert {type(engine.outcome(message)) for message in messages} == {Accepted}
+        assert engine.most_open == 1
+        assert sizes == [8, *[1] * 8]
+        later(11)
+        held_up = 0.0
+        engine = await deliver(channel, *messages)
+        assert {type(engine.outcome(message)) for message in messages} == {Accepted}
+        await channel.close()
+    assert sizes == [8, *[1] * 8, 8, *[1] * 8]
+
+
+async def test_a_split_goes_on_while_its_intent_is_fresh(later: Callable[[float], None]) -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        entries = fromstring(await request.read()).findall("MSGLST/MSG")
+        if len(entries) > 1:
+            return web.Response(status=400)
+        later(0.9)
+        return taken_all(entries)
+
+    messages = [sms(f"+474000000{number}") for number in range(8)]
+    async with gateway(handler) as port:
+        channel = link(port)
+        engine = await deliver(channel, *messages)
+        await channel.close()
+    kinds = [type(engine.outcome(message)) for message in messages]
+    assert kinds == [Accepted] * 3 + [Temporary] * 5
+
+
+async def test_an_instant_message_passes_those_that_go_alone(later: Callable[[float], None]) -> None:
+    """One call under one intent, as ever."""
+    release, waiting = asyncio.Event(), asyncio.Event()
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        entries = fromstring(await request.read()).findall("MSGLST/MSG")
+        if len(entries) > 1:
+            later(3)
+            return web.Response(status=400)
+        if entries[0].findtext("TEXT") != "instant":
+            waiting.set()
+            await release.wait()
+        return taken_all(entries)
+
+    async with gateway(handler) as port:
+        channel = link(port)
+        await deliver(channel, *[sms() for _ in range(8)])
+        large = Engine()
+        busy = start(channel.send([sms() for _ in range(64)], large.intend, large.settle))
+        await asyncio.wait_for(waiting.wait(), 10)
+        message = sms(body="instant")
+        engine = await deliver(channel, message)
+        assert isinstance(engine.outcome(message), Accepted)
+        release.set()
+        await busy
+        await channel.close()
 
 
 async def test_no_answer_in_time_is_unknown() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,8 +16,9 @@ from varsel.channels.sms.parts import (
     LINK,
     STANDARD,
     PartLimits,
+    as_sent,
     count_parts,
-    truncate,
+    count_sent,
     will_be_truncated,
 )
 
@@ -77,12 +80,53 @@ def test_beyond_sixteen_parts(text: str, kept: int) -> None:
     assert parts.count == 16
     assert parts.kept == kept
     assert parts.truncated is will_be_truncated(text) is (kept < len(text))
-    assert truncate(text) == text[:kept]
+    assert as_sent(text)[0] == text[:kept]
     assert not count_parts(text).truncated
 
 
 def test_a_cut_text_may_say_less_than_ucs2_needs() -> None:
-    assert count_parts(truncate("č" * 1073), LINK).count == 16
+    assert count_sent("č" * 1073).count == 16
+    # Cut as UCS-2, and what is left is GSM: it goes in parts of 134.
+    text, parts = as_sent("a" * 1500 + "😀")
+    assert text == "a" * 1072
+    assert (parts.encoding, parts.count, parts.kept, parts.truncated) == ("GSM-7", 8, 1072, True)
+
+
+@pytest.mark.parametrize(
+    ("body", "text", "encoding", "count"),
+    [
+        ("a" * 159 + "\r\n", "a" * 159 + "\n", "GSM-7", 1),
+        ("a" * 159 + "\f", "a" * 159 + "\n", "GSM-7", 1),
+        ("a" * 100 + "\x7f", "a" * 100, "GSM-7", 1),
+        ("č" * 69 + "\r\n", "č" * 69 + "\n", "UCS-2", 1),
+        ("a" * 2143 + "\r\n", "a" * 2143 + "\n", "GSM-7", 16),
+        ("\x01", "", "GSM-7", 1),
+    ],
+)
+def test_what_is_counted_is_what_is_sent(body: str, text: str, encoding: str, count: int) -> None:
+    parts = count_sent(body)
+    assert as_sent(body) == (text, parts)
+    assert (parts.encoding, parts.count, parts.truncated) == (encoding, count, False)
+    assert not will_be_truncated(body)
+
+
+@pytest.mark.parametrize("start", ["x", "\x01", "\x01\ud800"])
+def test_a_text_of_any_length_is_counted_at_once(start: str) -> None:
+    body = start * (30_000_000 // len(start)) + "x" * 3000
+    begun = time.process_time()
+    parts = count_sent(body)
+    assert time.process_time() - begun < 1
+    assert (parts.count, parts.kept, parts.truncated) == (16, 2144, True)
+
+
+@given(
+    st.text(alphabet=st.sampled_from("aå€č😀\n\r\f\x7f"), max_size=600),
+    st.sampled_from([PartLimits(20, 15, 10, 7, 3), PartLimits(20, 14, 10, 7, 1), LINK]),
+)
+def test_what_is_sent_is_clean_and_cut_once(body: str, limits: PartLimits) -> None:
+    text, parts = as_sent(body, limits)
+    assert as_sent(text, limits) == (text, replace(parts, truncated=False))
+    assert parts.count <= limits.most
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,19 @@ def test_a_daytime_sms_at_night_waits_for_the_window() -> None:
     assert (row.sms_parts, row.body_length) == (2, 161)
 
 
+def test_parts_are_those_of_the_text_as_it_is_sent() -> None:
+    """Not of line ends that become one, nor of what a cut takes away; the length stays that of the text (7.10)."""
+    for body, parts in (
+        ("x" * 159 + "\r\n", 1),
+        ("x" * 1500 + "😀", 8),
+        ("$recipientName$\r\n" + "x" * 158, 1),
+    ):
+        content = OrderContent((), sms=SmsText("Varsel", body))
+        made = [Addressee("Sms", "direct", address="1", name="K")]
+        [row] = plan(order(), content, made, window=Window(), now=NOON, key=str.encode)
+        assert (row.sms_parts, row.body_length) == (parts, len(row.custom_body or body))
+
+
 def test_positions_count_by_channel() -> None:
     rows = planned(
         [

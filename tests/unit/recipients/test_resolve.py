@@ -96,6 +96,29 @@ def test_schemes(channel: str, recipient: Recipient, rows: list[tuple[str, str]]
     assert made(channel, recipient) == rows
 
 
+def test_addresses_of_an_organization_are_told_apart_by_channel_and_by_what_they_mean() -> None:
+    """E-mail addresses that begin like numbers are not numbers; a number is one however it is written (3.3, 3.5)."""
+    official = OrganizationContact(
+        ("+a@x.no", "+b@x.no", "+A@x.no ", "+4799999999@sms.no"),
+        ("+4799999999", "+46 (0)70 123 45 67", "+46701234567", "0047 99 99 99 99"),
+    )
+    users = [
+        UserContact("1", "p", "+B@X.no", "004670\u20111234567"),
+        UserContact("2", "p", "+c@x.no", "99999998"),
+    ]
+    known = Known(organizations={"000000001": official}, users={"000000001": users})
+    found = addresses("EmailAndSms", (ORG,), known, ignore_reservation=False)
+    assert [(each.channel, each.address) for each in found] == [
+        (E, "+a@x.no"),
+        (E, "+b@x.no"),
+        (E, "+4799999999@sms.no"),
+        (E, "+c@x.no"),
+        (S, "+4799999999"),
+        (S, "+46 (0)70 123 45 67"),
+        (S, "+4799999998"),
+    ]
+
+
 def test_reservation_gives_way_to_the_order() -> None:
     assert made("EmailPreferred", SHY, ignore=True) == [(E, "shy@example.org")]
 

@@ -1,7 +1,8 @@
 """SMS through LINK Mobility's gateway: PSWin XML over HTTP, several messages in a call.
 
 The point of no return is the writing of the request, so the intent is committed before it, for all messages of the
-call at once. What an end of the call means:
+call at once. The engine looks at window and expiry when it grants an intent, and a call may take half a minute: where
+messages go in calls of their own, each has an intent of its own, just before. What an end of the call means:
 
 | end | outcome |
 |---|---|
@@ -10,7 +11,7 @@ call at once. What an end of the call means:
 | 429, 503 (refused before anything was taken) | Temporary, provider, with Retry-After; after a 503 the next go each in a call of its own |
 | 500, 502, 504 and other 5xx with an answer that can be read | as that answer says |
 | 500, 502, 504 and other 5xx | Unknown: the gateway behind may have taken it |
-| 400, 413, 422 with several messages | each alone in a call of its own, so one cannot hold up the others |
+| 400, 413, 422 with several messages | each alone in a call of its own while the intent is fresh, so one cannot hold up the others; what is left is Temporary, message, and for a minute nobody shares a call |
 | 400, 413, 422 with one | Temporary, message: it ends by its expiry, since a proxy may say the same to everybody |
 | other 3xx, 4xx | Temporary, provider: address or credentials of this installation |
 | LOGON not OK | Temporary, provider (docs/reference/delivery.md 11.2 no. 13) |
@@ -47,14 +48,13 @@ from varsel.channels.model import (
     Unknown,
 )
 from varsel.channels.retry_after import retry_after
-from varsel.channels.sms.parts import LINK, PartLimits, truncate
+from varsel.channels.sms.parts import LINK, PartLimits, as_sent
 from varsel.channels.sms.pswin import (
     AnswerError,
     MessageAnswer,
     NumberError,
     Submission,
     build_call,
-    clean_text,
     read_answer,
     receiver_number,
     sender_name,
@@ -67,6 +67,8 @@ _MOST_ANSWER = 1 << 20
 _IDLE_SECONDS = 15.0  # shorter than any gateway's own, so that a kept connection seldom dies under a request
 _TEXT_LENGTH = 200
 _THREADED = 1 << 17  # characters; longer texts are made ready off the loop
+_FRESH_SECONDS = 2.0  # so long what a grant was given for counts as still so
+_ALONE_SECONDS = 60.0  # so long after a split nobody shares a call: those that it left over would meet the same company again
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,7 @@ class LinkChannel:
         self._failures = 0
         self._busy_answers = 0
         self._careful = False
+        self._alone_until = 0.0
 
     async def send(self, messages: Sequence[Message], intend: Intend, settle: Settle) -> None:
         """See `Channel.send`."""
@@ -175,30 +178,40 @@ class LinkChannel:
             sender = sender_name(message.sender)
         except NumberError as error:
             return Permanent("Failed", "", str(error))
-        # One character more than can be sent: the cut must show as one.
-        text = truncate(clean_text(message.body, self._limits.most * self._limits.gsm_part + 1), self._limits)
+        text, _ = as_sent(message.body, self._limits)
         return Submission(text, sender, receiver, whole_minutes(message.validity))
 
     async def _deliver(
         self, messages: list[SmsMessage], ready: dict[UUID, Submission], intend: Intend, settle: Settle
     ) -> None:
-        left = self._retry_at - asyncio.get_running_loop().time()
-        if left > 0:  # known to be down: no intent is spent on it
-            for message in messages:
-                settle(message, Temporary(left, "", f"no connection to {self.name}", "provider"))
-            return
-        granted = await intend_together(intend, settle, messages)
-        if not self._careful:
-            if granted:
-                await self._call(granted, ready, settle)
+        if not self._careful and asyncio.get_running_loop().time() >= self._alone_until:
+            await self._hand_over(messages, ready, intend, settle)
             return
         # One message that is answered 503 whenever it comes would hold up for ever whoever shares its call.
-        before = self._busy_answers
-        await self._one_by_one(granted, ready, settle)
-        if self._busy_answers == before:
+        before, called = self._busy_answers, False
+        for message in messages:
+            called = await self._hand_over([message], ready, intend, settle) or called
+        if called and self._busy_answers == before:
             self._careful = False
 
-    async def _call(self, messages: list[SmsMessage], ready: dict[UUID, Submission], settle: Settle) -> None:
+    async def _hand_over(
+        self, messages: list[SmsMessage], ready: dict[UUID, Submission], intend: Intend, settle: Settle
+    ) -> bool:
+        """One intent and one call; False when nothing was granted or the gateway is known to be down."""
+        loop = asyncio.get_running_loop()
+        left = self._retry_at - loop.time()
+        if left > 0:  # no intent is spent on it
+            for message in messages:
+                settle(message, Temporary(left, "", f"no connection to {self.name}", "provider"))
+            return False
+        granted = await intend_together(intend, settle, messages)
+        if granted:
+            await self._call(granted, ready, settle, loop.time())
+        return bool(granted)
+
+    async def _call(
+        self, messages: list[SmsMessage], ready: dict[UUID, Submission], settle: Settle, granted_at: float
+    ) -> None:
         """One request for messages whose intent is written; each of them is settled whatever happens."""
         body = build_call(
             self._endpoint.user, self._endpoint.password, [ready[message.attempt_id] for message in messages]
@@ -222,7 +235,7 @@ class LinkChannel:
         else:
             self._failures = 0
             if status in _SPLIT and len(messages) > 1:
-                await self._one_by_one(messages, ready, settle)
+                await self._one_by_one(messages, ready, settle, granted_at)
                 return
             if 200 <= status < 300 or (status >= 500 and _can_be_read(answer)):
                 _settle_answers(messages, answer, settle)
@@ -235,11 +248,18 @@ class LinkChannel:
             settle(message, shared)
 
     async def _one_by_one(
-        self, messages: Sequence[SmsMessage], ready: dict[UUID, Submission], settle: Settle
+        self, messages: Sequence[SmsMessage], ready: dict[UUID, Submission], settle: Settle, granted_at: float
     ) -> None:
+        """What shared a call that the gateway could not read, under the intent of that call while this is fresh."""
+        loop = asyncio.get_running_loop()
+        self._alone_until = loop.time() + _ALONE_SECONDS
         for position, message in enumerate(messages):
+            if loop.time() - granted_at > _FRESH_SECONDS:
+                for later in messages[position:]:
+                    settle(later, Temporary(0.0, "", "the gateway could not read the call that it shared"))
+                return
             try:
-                await self._call([message], ready, settle)
+                await self._call([message], ready, settle, granted_at)
             except BaseException:
                 for later in messages[position + 1 :]:
                     settle(later, Temporary(0.0, "", "stopped before it was handed over"))

@@ -7,7 +7,6 @@ in hexadecimal with OP=9; the reference never does that and leaves such texts at
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -17,14 +16,12 @@ from xml.etree.ElementTree import ParseError
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from varsel.channels.slices import slices
 from varsel.channels.sms.parts import GSM_BASIC, is_gsm
+from varsel.runtime.phones import MARKS, full_number
 
 _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"})
-_LINE_ENDS = re.compile(r"\r\n?|\f")  # form feed is GSM but no XML character
-_NOT_XML = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f\ufffe\uffff\ud800-\udfff]")
 _LONGEST_SENDER = 1000  # what is looked at of a sender
-NUMBER_MARKS = re.compile(r"[\s()./-]+")
+NUMBER_MARKS = MARKS
 _SENDER_LETTERS = frozenset(
     character for character in GSM_BASIC if character.isalnum() or character in " .,-_+&/!?'*:()#@"
 )
@@ -67,33 +64,10 @@ class Answer:
     messages: dict[str, MessageAnswer]
 
 
-def clean_text(text: str, enough: int | None = None) -> str:
-    """The text as it is sent: line ends as LF, and without characters that XML cannot carry.
-
-    Of a text that is longer when it is clean, the first `enough` characters at least.
-    """
-    cleaned: list[str] = []
-    size = 0
-    for piece in slices(text):
-        if "\r" in piece or "\f" in piece:
-            piece = _LINE_ENDS.sub("\n", piece)
-        cleaned.append(_NOT_XML.sub("", piece))
-        size += len(cleaned[-1])
-        if enough is not None and size >= enough:
-            break
-    return "".join(cleaned)
-
-
 def receiver_number(text: str) -> str:
-    """A full number without prefix from `+47…`, `0047…` or a national mobile number (docs/reference/delivery.md 3.3)."""
-    number = NUMBER_MARKS.sub("", text)
-    if number.startswith("+"):
-        number = number[1:]
-    elif number.startswith("00"):
-        number = number[2:]
-    elif len(number) == 8 and number[0] in "49":
-        number = "47" + number
-    if not (number.isascii() and number.isdigit() and 7 <= len(number) <= 15 and number[0] != "0"):
+    """A full number without prefix (docs/reference/delivery.md 3.3): from `+46 (0)70…` it is `4670…`."""
+    number = full_number(text)
+    if number is None:
         raise NumberError("the number is not a full international number")
     return number
 
