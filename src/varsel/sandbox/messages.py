@@ -15,8 +15,8 @@ from uuid import UUID
 import msgspec
 import structlog
 
-from varsel.channels.sms.pswin import NUMBER_MARKS
 from varsel.runtime.errors import DatabaseUnavailable
+from varsel.runtime.phones import MARKS
 from varsel.sandbox.long_fields import with_short_head
 from varsel.store import queries
 from varsel.store.database import Database
@@ -73,7 +73,7 @@ class Reading:
 
 def number(text: str) -> str:
     """A phone number in one form, `+4799999999`, from `004799999999`, `4799999999`, `99 99 99 99` or with spaces."""
-    digits = NUMBER_MARKS.sub("", text)
+    digits = MARKS.sub("", text)
     if digits.startswith("+"):
         return digits
     if digits.startswith("00"):
@@ -233,7 +233,7 @@ class Messages:
         await self.settle()
         part = part.strip().lower()
         if part and "@" not in part and any(letter.isdigit() for letter in part):
-            spaceless = NUMBER_MARKS.sub("", part)
+            spaceless = MARKS.sub("", part)
             part = "+" + spaceless[2:] if spaceless.startswith("00") else spaceless
         escaped = part.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
         rows = await self._database.fetch(

@@ -308,11 +308,54 @@ async def test_http_status(status: int, headers: dict[str, str], outcome: object
     assert engine.outcome(message) == outcome
 
 
-async def test_an_answer_that_can_be_read_counts_whatever_stands_before_it() -> None:
+@pytest.mark.parametrize("status", [500, 502, 503, 429, 400, 422, 404])
+async def test_an_answer_that_can_be_read_counts_whatever_stands_before_it(status: int) -> None:
     """A proxy that turns the gateway's yes into a 500 does not make it unknown."""
     message = sms()
     text = "<SESSION><LOGON>OK</LOGON><MSGLST><MSG><ID>1</ID><REF>R1</REF><STATUS>OK</STATUS></MSG></MSGLST></SESSION>"
-    engine = await answered(lambda: web.Response(status=500, text=text), message)
+    engine = await answered(lambda: web.Response(status=status, text=text), message)
+    assert engine.outcome(message) == Accepted("R1", "OK")
+
+
+async def test_what_was_taken_is_not_sent_again_because_of_another() -> None:
+    """A gateway that says of each message what became of it, under a 400 for the one that it refused."""
+    calls = 0
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        nonlocal calls
+        calls += 1
+        entries = fromstring(await request.read()).findall("MSGLST/MSG")
+        answers = "".join(
+            f"<MSG><ID>{entry.findtext('ID')}</ID><STATUS>FAIL</STATUS><INFO>Invalid RCV</INFO></MSG>"
+            if entry.findtext("RCV") == "4740000003"
+            else f"<MSG><ID>{entry.findtext('ID')}</ID><REF>{entry.findtext('RCV')}</REF><STATUS>OK</STATUS></MSG>"
+            for entry in entries
+        )
+        text = f"<SESSION><LOGON>OK</LOGON><MSGLST>{answers}</MSGLST></SESSION>"
+        return web.Response(status=400, text=text)
+
+    async with gateway(handler) as port:
+        channel = link(port)
+        messages = [sms(f"+474000000{number}") for number in range(8)]
+        engine = await deliver(channel, *messages)
+        await channel.close()
+    assert calls == 1
+    kinds = [type(engine.outcome(message)) for message in messages]
+    assert kinds == [Permanent if number == 3 else Accepted for number in range(8)]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'\r\n<?xml version="1.0"?><SESSION><LOGON>OK</LOGON><MSGLST><MSG><ID>1</ID><STATUS>OK</STATUS>'
+        b"<REF>R1</REF></MSG></MSGLST></SESSION>\n",
+        "<SESSION><LOGON>OK</LOGON><MSGLST><MSG><ID>1</ID><REF>R1</REF><STATUS>OK</STATUS><INFO>På vei</INFO>"
+        "</MSG></MSGLST></SESSION>".encode("iso-8859-1"),
+    ],
+)
+async def test_an_answer_is_read_as_gateways_write_it(body: bytes) -> None:
+    message = sms()
+    engine = await answered(lambda: web.Response(body=body), message)
     assert engine.outcome(message) == Accepted("R1", "OK")
 
 

@@ -8,8 +8,8 @@ messages go in calls of their own, each has an intent of its own, just before. W
 |---|---|
 | no connection, or it broke before anything was written | Temporary, provider |
 | timeout (30 s) or broken connection after that | Unknown |
+| any status with an answer that can be read and speaks of messages | as that answer says |
 | 429, 503 (refused before anything was taken) | Temporary, provider, with Retry-After; after a 503 the next go each in a call of its own |
-| 500, 502, 504 and other 5xx with an answer that can be read | as that answer says |
 | 500, 502, 504 and other 5xx | Unknown: the gateway behind may have taken it |
 | 400, 413, 422 with several messages | each alone in a call of its own while the intent is fresh, so one cannot hold up the others; what is left is Temporary, message, and for a minute nobody shares a call |
 | 400, 413, 422 with one | Temporary, message: it ends by its expiry, since a proxy may say the same to everybody |
@@ -234,11 +234,11 @@ class LinkChannel:
             raise
         else:
             self._failures = 0
+            if 200 <= status < 300 or _speaks_of_messages(answer):
+                _settle_answers(messages, answer, settle)
+                return
             if status in _SPLIT and len(messages) > 1:
                 await self._one_by_one(messages, ready, settle, granted_at)
-                return
-            if 200 <= status < 300 or (status >= 500 and _can_be_read(answer)):
-                _settle_answers(messages, answer, settle)
                 return
             if status == 503:
                 self._careful = True
@@ -320,13 +320,12 @@ async def _mark_written(
     context.trace_request_ctx.written = True
 
 
-def _can_be_read(body: bytes) -> bool:
-    """Whether a body is an answer of the gateway: its word is worth more than the status of what stands before it."""
+def _speaks_of_messages(body: bytes) -> bool:
+    """Whether a body is the gateway's answer about messages: its word is worth more than the status of what stands before it."""
     try:
-        read_answer(body)
+        return bool(read_answer(body).messages)
     except AnswerError:
         return False
-    return True
 
 
 def _settle_answers(messages: list[SmsMessage], body: bytes, settle: Settle) -> None:

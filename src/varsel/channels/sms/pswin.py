@@ -21,7 +21,6 @@ from varsel.runtime.phones import MARKS, full_number
 
 _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"})
 _LONGEST_SENDER = 1000  # what is looked at of a sender
-NUMBER_MARKS = MARKS
 _SENDER_LETTERS = frozenset(
     character for character in GSM_BASIC if character.isalnum() or character in " .,-_+&/!?'*:()#@"
 )
@@ -78,7 +77,7 @@ def sender_name(text: str) -> str:
     A longer name is cut, as phones would not show the rest; a number is never cut, that would be another's number.
     """
     text = text.strip()[:_LONGEST_SENDER]
-    number = NUMBER_MARKS.sub("", text)
+    number = MARKS.sub("", text)
     for prefix in ("+", "00"):
         if number.startswith(prefix) and number[len(prefix) :].isdigit():
             number = number[len(prefix) :]
@@ -123,10 +122,13 @@ def build_call(user: str, password: str, submissions: Sequence[Submission]) -> b
 
 def read_answer(body: bytes) -> Answer:
     """Read an answer. Raises AnswerError when it is not XML or has no LOGON."""
+    body = body.strip()  # nothing may stand before an XML declaration, and gateways put line ends there
     try:
-        root: Any = fromstring(body, forbid_dtd=False, forbid_entities=True, forbid_external=True)
-    except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
-        raise AnswerError("the answer is not XML") from error
+        root = _root(body)
+    except AnswerError:
+        if body.isascii():
+            raise
+        root = _root(body.decode("iso-8859-1"))  # the gateway's usual encoding, also where it does not say so
     logon = root if root.tag == "LOGON" else root.find("LOGON")
     if logon is None:
         raise AnswerError("the answer has no LOGON")
@@ -141,6 +143,13 @@ def read_answer(body: bytes) -> Answer:
         )
         messages.setdefault(_text(entry, "ID"), answer)
     return Answer((logon.text or "").strip().upper() == "OK", _text(root, "REASON"), messages)
+
+
+def _root(xml: bytes | str) -> Any:
+    try:
+        return fromstring(xml, forbid_dtd=False, forbid_entities=True, forbid_external=True)
+    except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
+        raise AnswerError("the answer is not XML") from error
 
 
 def _text(element: Any, name: str) -> str:
