@@ -35,6 +35,7 @@ NOBODYS = {
     "get_condition": "answers its own parameter",
     "sms_reports": "the gateway's, by its own credential; which message a report is of goes by the gateway's reference",
     "email_reports": "the provider's, by its own credential",
+    "email_handshake": "the provider's, by its own credential; no data",
     "get_daily_sms": "the operator's, by its own key: all creators",
     "get_daily_email": "the operator's, by its own key: all creators",
     "get_figures_form": "the operator's, internal",

@@ -52,7 +52,7 @@ TOKENS = {
 PAGE = "page"
 #: Headers of an answer that tell something.
 _HEADERS = re.compile(
-    r"(?i)^(content-type|location|etag|allow|retry-after|preference-applied|content-disposition|varsel-.*|x-(?:file|total|generated|environment).*):"
+    r"(?i)^(content-type|location|etag|allow|retry-after|preference-applied|content-disposition|varsel-.*|webhook-.*|x-(?:file|total|generated|environment).*):"
 )
 _ID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
 _TIME = re.compile(r"\b(\d{4}-\d\d-\d\dT\d\d(?::|%3A)\d\d(?::|%3A)\d\d)(?:\.\d+)?(Z|\+00:00)")
@@ -266,6 +266,8 @@ GROUPS: dict[str, tuple[Step, ...]] = {
         post("email_reports", "The e-mail provider introduces itself.", f"{SHOWN_URL}/notifications/email/api/v1/reports",
              "X-Varsel-Report-Secret: events",
              json=[{"id": "1", "eventType": "Microsoft.EventGrid.SubscriptionValidationEvent", "data": {"validationCode": "512d38b6"}}]),
+        Step("email_handshake", "The same where it sends CloudEvents.", "OPTIONS", f"{SHOWN_URL}/notifications/email/api/v1/reports",
+             ("X-Varsel-Report-Secret: events", "WebHook-Request-Origin: eventgrid.azure.net")),
     ),
     "Health, and the sandbox's inbox": (
         get("get_health", "Whether the process runs.", f"{SHOWN_URL}/health"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
@@ -37,8 +38,8 @@ class Blobs:
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
-        status, body = answer
-        return SimpleNamespace(status=status, body=body, headers={})
+        status, body, *headers = answer
+        return SimpleNamespace(status=status, body=body, headers=headers[0] if headers else {})
 
 
 async def composed(database: Database, number: int = 1) -> UUID:
@@ -95,7 +96,29 @@ async def test_a_file_that_cannot_be_had_ends_the_mail(
     assert "sig" not in detail
 
 
-@pytest.mark.parametrize("answer", [(503, b""), (429, b""), (408, b""), OutboundTimeout()], ids=str)
+async def test_the_md5_of_a_file_that_is_kept_packed_is_not_that_of_what_comes_out(
+    database: Database, make_worker: MakeWorker
+) -> None:
+    told = {"content-md5": base64.b64encode(hashlib.md5(b"packed").digest()).decode()}
+    email = FakeChannel()
+    await make_worker(email, outbound=Blobs((200, b"x", {**told, "content-encoding": "gzip"})))
+    await composed(database)
+    await until(lambda: email.handed)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (503, b""),
+        (429, b""),
+        (408, b""),
+        (204, b""),
+        (206, b"part"),
+        (200, b"x", {"content-md5": base64.b64encode(bytes(16)).decode(), "content-encoding": "identity"}),
+        OutboundTimeout(),
+    ],
+    ids=str,
+)
 async def test_a_file_that_may_come_is_asked_for_again(
     database: Database, days: Days, make_worker: MakeWorker, answer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -111,3 +134,5 @@ async def test_a_file_that_may_come_is_asked_for_again(
     assert await statuses(database, order) == ["New"]
     days.advance(seconds=1)
     await until(lambda: email.handed)
+    assert isinstance(email.handed[0], EmailMessage)
+    assert [file.content for file in email.handed[0].attachments] == [b"x"]

@@ -61,6 +61,49 @@ async def test_another_provider_takes_what_the_first_refused(
     assert (len(first.handed), len(second.handed)) == (1, 1)
 
 
+@pytest.mark.parametrize("after", [0.0, -1.0])
+async def test_a_refusal_without_a_time_to_come_pauses_like_one_without_a_time(
+    database: Database, make_worker: MakeWorker, after: float
+) -> None:
+    channel = FakeChannel(judge=lambda m, n: Temporary(after, "HTTP 429", "later", "provider"))
+    await make_worker(channel)
+    order = await place(database, "x@example.org", requested_at=NOON)
+    rest = await until(
+        lambda: database.fetchval(
+            "select extract(epoch from paused_until - clock_timestamp()) from provider_state"
+        )
+    )
+    assert 50 < rest <= 60
+    assert await statuses(database, order) == ["New"]
+    assert len(channel.handed) == 1
+
+
+async def test_a_provider_that_makes_everything_unknown_gives_way(
+    database: Database, make_worker: MakeWorker
+) -> None:
+    """A gateway that answers 502 to all refuses nothing: what it got is held, and the others must not follow."""
+    first = FakeChannel("Sms", "link:first:80", slots=1, judge=lambda m, n: Unknown("HTTP 502"))
+    second = FakeChannel("Sms", "link:second:80")
+    await make_worker(first, second)
+    orders = [await place(database, f"+479000{n:04d}", channel="Sms", requested_at=NOON) for n in range(20)]
+
+    async def told() -> list[str]:
+        return [status for order in orders for status in await statuses(database, order)]
+
+    async def others_taken() -> bool:
+        return sorted(await told()) == ["Accepted"] * len(second.handed) + ["Sending"] * len(first.handed)
+
+    await until(lambda: len(first.handed) + len(second.handed) == len(orders))
+    await until(others_taken)
+    assert 5 <= len(first.handed) <= 8, "four batches may be under way at the fifth"
+    paused = await database.fetchrow(
+        "select provider, extract(epoch from paused_until - updated_at)::float as rest from provider_state"
+    )
+    assert paused is not None
+    assert paused["provider"] == "link:first:80"
+    assert 59 < paused["rest"] <= 60
+
+
 async def test_a_message_at_which_a_channel_fails_does_not_stop_others(
     database: Database, days: Days, make_worker: MakeWorker
 ) -> None:

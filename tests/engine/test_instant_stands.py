@@ -1,8 +1,9 @@
-"""An instant order stands before its outcome is stored: a crash between the two leaves it in nobody's way."""
+"""An instant order stands before its outcome is stored, or is void: nothing between leaves it in anybody's way."""
 
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -10,8 +11,11 @@ from tests.engine.conftest import NOON, Days
 from tests.engine.fakes import FakeChannel
 from tests.engine.seed import SMS
 from varsel.channels.model import Accepted, Outcome, Temporary, Unknown
+from varsel.delivery import instant
 from varsel.delivery.instant import InstantSender
+from varsel.delivery.transact import transact
 from varsel.runtime.clock import SystemMachine
+from varsel.runtime.errors import DatabaseUnavailable
 from varsel.runtime.settings import Settings
 from varsel.store.content import OrderContent, Recipient, encode
 from varsel.store.database import Database
@@ -32,7 +36,32 @@ async def test_an_instant_order_stands_with_its_outcome(
     database: Database, days: Days, monkeypatch: pytest.MonkeyPatch, outcome: Outcome, table: str
 ) -> None:
     channel = FakeChannel("Sms", "link:fake:80", judge=lambda *_: outcome)
-    sender = await InstantSender.open(Settings(), database, days, SystemMachine(), [channel])
+    sender, stored = await an_order(database, days, channel)
+    order, message = stored["order_id"], stored["notification_id"]
+    # The process dies as soon as the outcome is on disk.
+    drain = sender._outcomes.drain
+
+    class Died(BaseException):
+        pass
+
+    async def die() -> None:
+        await drain()
+        raise Died
+
+    monkeypatch.setattr(sender._outcomes, "drain", die)
+    with pytest.raises(Died):
+        await sender.send(**stored)
+    assert await database.fetchval(f"select count(*) from {table} where notification_id = $1", message) == 1
+    assert await database.fetchval("select state from orders where id = $1", order) == "Processed"
+    monkeypatch.undo()
+    await sender.close()
+
+
+async def an_order(
+    database: Database, days: Days, *channels: FakeChannel
+) -> tuple[InstantSender, dict[str, Any]]:
+    """An instant order as it stands when its sender is called, and what that is called with."""
+    sender = await InstantSender.open(Settings(), database, days, SystemMachine(), channels)
     prepared = sender.prepare("Sms")
     assert prepared is not None
     order, message = uuid7(), uuid7()
@@ -66,28 +95,81 @@ async def test_an_instant_order_stands_with_its_outcome(
         expires,
         sender.id,
     )
-    # The process dies as soon as the outcome is on disk.
-    drain = sender._outcomes.drain
+    return sender, {
+        "prepared": prepared,
+        "order_id": order,
+        "notification_id": message,
+        "creator": "ttd",
+        "address": TO,
+        "content": content,
+        "expires_at": expires,
+    }
 
-    class Died(BaseException):
-        pass
 
-    async def die() -> None:
-        await drain()
-        raise Died
+REFUSED = Temporary(60.0, "LOGON", "the log-on was refused", "provider")
 
-    monkeypatch.setattr(sender._outcomes, "drain", die)
-    with pytest.raises(Died):
-        await sender.send(
-            prepared,
-            order_id=order,
-            notification_id=message,
-            creator="ttd",
-            address=TO,
-            content=content,
-            expires_at=expires,
-        )
-    assert await database.fetchval(f"select count(*) from {table} where notification_id = $1", message) == 1
-    assert await database.fetchval("select state from orders where id = $1", order) == "Processed"
-    monkeypatch.undo()
+
+async def test_a_refused_order_is_void_however_long_the_database_is_away(
+    database: Database, days: Days, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the caller is told was not sent is not sent later: nothing of it stays open while this process lives."""
+    monkeypatch.setattr(instant, "_AGAIN_SECONDS", 0.01)
+    sender, stored = await an_order(
+        database, days, FakeChannel("Sms", "link:fake:80", judge=lambda *_: REFUSED)
+    )
+    tried = 0
+
+    async def away(*args: Any) -> Any:
+        nonlocal tried
+        tried += 1
+        if tried < 4:
+            raise DatabaseUnavailable
+        return await transact(*args)
+
+    monkeypatch.setattr(instant, "transact", away)
+    assert await sender.send(**stored) is False
+    assert await database.fetchval("select state from orders") == "Void"
+    for table in ("handoff", "notification", "order_content", "attempt"):
+        assert await database.fetchval(f"select count(*) from {table}") == 0
+    await sender.close()
+
+
+async def test_the_next_provider_takes_what_the_first_refused(database: Database, days: Days) -> None:
+    first = FakeChannel("Sms", "link:first:80", judge=lambda *_: REFUSED)
+    second = FakeChannel("Sms", "link:second:80")
+    sender, stored = await an_order(database, days, first, second)
+    assert await sender.send(**stored) is True
+    assert (len(first.handed), len(second.handed)) == (1, 1)
+    assert await database.fetchval("select state from orders") == "Processed"
+    assert await database.fetchval("select count(*) from handoff") == 0
+    rows = await database.fetch("select number, provider, outcome, code from attempt order by number")
+    assert [tuple(row) for row in rows] == [
+        (1, "link:first:80", "temporary", "LOGON"),
+        (2, "link:second:80", "accepted", None),
+    ]
+    assert await database.fetchval("select provider from notification") == "link:second:80"
+    await sender.close()
+
+
+@pytest.mark.parametrize(
+    ("end", "sent", "tried"),
+    [
+        (Unknown("no answer"), True, (1, 0)),  # it may have been taken
+        (Temporary(60.0, "busy", "later"), True, (1, 0)),  # the message's own fault
+        (REFUSED, False, (1, 1)),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+async def test_another_provider_only_for_what_was_certainly_not_taken(
+    database: Database, days: Days, end: Outcome, sent: bool, tried: tuple[int, int]
+) -> None:
+    channels = [FakeChannel("Sms", f"link:{name}:80", judge=lambda *_: end) for name in ("first", "second")]
+    sender, stored = await an_order(database, days, *channels)
+    assert await sender.send(**stored) is sent
+    assert tuple(len(channel.handed) for channel in channels) == tried
+    state = await database.fetchval("select state from orders")
+    assert state == ("Processed" if sent else "Void")
+    if not sent:
+        for table in ("handoff", "notification", "attempt"):
+            assert await database.fetchval(f"select count(*) from {table}") == 0
     await sender.close()

@@ -161,6 +161,38 @@ async def test_dropped_reports_are_gone_and_what_came_stays(database: Database, 
     assert await database.fetchval("select count(*) from report") == 5
 
 
+async def test_all_are_meant_however_many_there_are(database: Database, varsel: Varsel) -> None:
+    number = parked.MOST + 3
+    await database.execute(
+        "insert into parked_report (report_id, provider, reference, status, received_at, give_up_at, reason, dead_at) "
+        "select uuidv7(), 'link', case when n > 2 then 'r' || n end, 'Delivered', now(), now(), 'MALFORMED', now() "
+        "from generate_series(1, $1) n",
+        number,
+    )
+    code, out, err = await varsel("reports", "retry", "--all")
+    assert (code, out) == (0, f"{number - 2} reports are tried again.\n")
+    assert err.startswith("2 cannot be")
+    await database.execute("update parked_report set dead_at = now() where dead_at is null")
+    assert (await varsel("reports", "drop", "--all"))[1] == f"{number} reports are dropped.\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "span"),
+    [
+        (("words", "--days", "30000"), "0 to 10000"),
+        (("words", "--days", "800000"), "0 to 10000"),
+        (("words", "--days", "-1"), "0 to 10000"),
+        (("list", "--limit", "99999999999999999999"), "1 to 100000"),
+        (("list", "--limit", "0"), "1 to 100000"),
+    ],
+)
+async def test_numbers_out_of_range_are_told(varsel: Varsel, words: tuple[str, ...], span: str) -> None:
+    code, out, err = await varsel("reports", *words)
+    assert (code, out) == (2, "")
+    assert len(err.splitlines()) == 1
+    assert span in err
+
+
 @pytest.mark.parametrize("words", [("retry",), ("drop",), ("retry", "--all", str(UUID(int=1)))])
 async def test_it_says_which_reports_are_meant(varsel: Varsel, words: tuple[str, ...]) -> None:
     code, _, err = await varsel("reports", *words)
@@ -178,6 +210,7 @@ async def test_words_that_nobody_knows_are_marked(database: Database, varsel: Va
     assert told == {"DELIVRD": (3, True), "SOMETHINGNEW": (1, False), "Odd": (1, False)}
     _, out, _ = await varsel("reports", "words")
     assert "SOMETHINGNEW (unknown)" in out
+    assert (await varsel("reports", "words", "--days", "10000"))[1] == out
     _, out, err = await varsel("reports", "words", "--days", "0")
     assert not out
     assert err

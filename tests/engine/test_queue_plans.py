@@ -65,7 +65,7 @@ async def planned(database: Database, name: str, room: str = "varsel.delivery", 
     nulls = ", ".join("null" for _ in set(re.findall(r"\$\d+", sql)))
     async with database.transaction() as connection:
         await connection.execute(f"{before}; prepare planned as {sql}")
-        rows = await connection.fetch(f"explain execute planned ({nulls})")
+        rows = await connection.fetch(f"explain execute planned {f'({nulls})' if nulls else ''}")
         await connection.execute("deallocate planned")
     return "\n".join(row[0] for row in rows)
 
@@ -111,6 +111,7 @@ def off_index(plan: str) -> list[str]:
     [
         ("claim_due", "due_waiting"),
         ("claim_ready", "ready_waiting"),
+        ("waiting_webhooks", "webhook_event_waiting"),
         ("claim_webhook_events", "webhook_event_waiting"),
         ("awaited", "awaiting_until"),
         ("intend", "ready_pkey"),
@@ -149,9 +150,11 @@ async def test_a_queue_that_was_analysed_empty_is_read_by_its_index(
         "poll_again",
         "raise_status",
         "know_by_receiver",
+        "give_up_reports",
         "leave_queues",
         "planned",
         "finish",
+        "waiting_webhooks",
         "claim_webhook_events",
         "told",
         "not_told",
@@ -166,6 +169,17 @@ async def test_rows_are_found_by_their_keys_among_those_that_cannot_be_cleaned_a
     async with left_behind(worker, database_url):
         plan = await planned(worker, name)
     assert off_index(plan) == [], plan
+
+
+@pytest.mark.parametrize("name", ["give_up_reports", "look_around"])
+async def test_what_is_given_up_is_compared_with_references_one_by_one(worker: Database, name: str) -> None:
+    """There are as many references as messages of a year."""
+    await fill(worker)
+    plan = await planned(worker, name)
+    [looked_up] = re.findall(r"SubPlan.*\n.* on provider_reference r_?\d?  .*\n.*", plan)
+    assert "provider_reference_pkey" in looked_up
+    assert "Index Cond" in looked_up, plan
+    assert re.search(r"parked_report_give_up on .*\n +Index Cond: .*give_up_at <= ", plan), plan
 
 
 @pytest.mark.parametrize("name", ["not_left", "cancel"])

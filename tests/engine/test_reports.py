@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from datetime import timedelta
+from uuid import UUID
 
 import pytest
 
@@ -12,9 +14,11 @@ from tests.engine.fakes import FakeChannel
 from tests.engine.seed import fed, place, state, statuses
 from tests.support.polling import until
 from varsel.channels.model import Accepted
-from varsel.channels.sms.reports import RESULTS
+from varsel.channels.sms.reports import MOST_REPORTS, RESULTS
+from varsel.delivery.lookout import Lookout, Places
 from varsel.delivery.reports import RawReport, ReportStore, give_up
 from varsel.delivery.routes import DeliveryRoutes
+from varsel.runtime.clock import SystemMachine
 from varsel.runtime.endpoints import ANONYMOUS, Call, Reply
 from varsel.runtime.trace import Trace
 from varsel.store.database import Database
@@ -138,6 +142,96 @@ async def test_a_report_about_nothing_waits_and_is_the_operators_then(database: 
     assert await database.fetchval("select reason from parked_report") == "RETRY_THRESHOLD_EXCEEDED"
 
 
+async def test_a_report_that_nobody_was_there_to_apply_is_applied_later(
+    database: Database, make_worker: MakeWorker
+) -> None:
+    """No worker ran for longer than a report waits for its message; the message was known all the time."""
+    worker = await make_worker(sms())
+    order = await place(database, "+4799999999", requested_at=NOON)
+
+    async def is_accepted() -> bool:
+        return await statuses(database, order) == ["Accepted"]
+
+    async def is_delivered() -> bool:
+        return await statuses(database, order) == ["Delivered"]
+
+    async def hopeless() -> bool:
+        places = Places(NOON, 0, UUID(int=0), NOON, ())
+        found = await Lookout(database, SystemMachine()).look(NOON, timedelta(seconds=60), NOON, places)
+        return bool(found["given_up"])
+
+    await until(is_accepted)
+    await worker.stop()
+    await post(database, xml(("ref-+4799999999", "DELIVRD"), ("nobody", "DELIVRD")))
+    await database.execute("update parked_report set give_up_at = clock_timestamp() - interval '1 minute'")
+    assert await hopeless()
+    assert await give_up(database) == 1
+    assert (
+        await database.fetchval("select reference from parked_report where dead_at is not null") == "nobody"
+    )
+    assert not await hopeless(), "what is only to be applied is not looked at again and again"
+    await make_worker(sms())
+    await until(is_delivered)
+
+
+async def test_a_report_that_says_nothing_is_given_up_though_its_message_is_known(database: Database) -> None:
+    await database.execute("insert into provider_reference values ('link', 'r', uuidv7(), uuidv7())")
+    await ReportStore(database).store([RawReport("link", "r", "odd", None, b"")])
+    await database.execute("update parked_report set dead_at = null, give_up_at = clock_timestamp()")
+    assert await give_up(database) == 1
+
+
+async def test_a_reference_that_is_given_again_is_the_newer_messages(
+    database: Database, make_worker: MakeWorker
+) -> None:
+    """The counter of a gateway began anew."""
+    await make_worker(FakeChannel("Sms", "link:fake:80", judge=lambda m, n: Accepted("1")))
+
+    async def accepted_then(word: str, status: str) -> UUID:
+        order = await place(database, "+4799999999", requested_at=NOON)
+
+        async def is_accepted() -> bool:
+            return await statuses(database, order) == ["Accepted"]
+
+        async def has_ended() -> bool:
+            return await statuses(database, order) == [status]
+
+        await until(is_accepted)
+        await post(database, xml(("1", word)))
+        await until(has_ended)
+        return order
+
+    first = await accepted_then("DELIVRD", "Delivered")
+    await accepted_then("BARRED", "Failed_BarredReceiver")
+    assert await statuses(database, first) == ["Delivered"], "it is not corrected by a report about another"
+
+
+async def test_one_reference_for_two_messages_at_once(database: Database, make_worker: MakeWorker) -> None:
+    await make_worker(FakeChannel("Sms", "link:fake:80", judge=lambda m, n: Accepted("1")))
+    order = await place(database, "+4799999998", "+4799999999", requested_at=NOON)
+
+    async def are_accepted() -> bool:
+        return await statuses(database, order) == ["Accepted", "Accepted"]
+
+    await until(are_accepted)
+    assert await database.fetchval("select count(*) from attempt where outcome = 'accepted'") == 2
+    assert await database.fetchval("select count(*) from provider_reference") == 1
+
+
+async def test_a_long_reference_finds_its_message(database: Database, make_worker: MakeWorker) -> None:
+    reference = "r" * 250 + "x" * 80
+    await make_worker(FakeChannel("Sms", "link:fake:80", judge=lambda m, n: Accepted(reference)))
+    order = await place(database, "+4799999999", requested_at=NOON)
+
+    async def is_accepted() -> bool:
+        return await statuses(database, order) == ["Accepted"]
+
+    await until(is_accepted)
+    await post(database, xml((reference, "DELIVRD")))
+    await until(lambda: fed(database))
+    assert await statuses(database, order) == ["Delivered"]
+
+
 @pytest.mark.parametrize(
     ("body", "kept"),
     [
@@ -145,6 +239,7 @@ async def test_a_report_about_nothing_waits_and_is_the_operators_then(database: 
         (b"not xml", 1),
         (b"<MSGLST></MSGLST>", 1),
         (b"<MSGLST><MSG><ID>1</ID><REF>r</REF></MSG></MSGLST>", 1),
+        pytest.param(xml(*[("r", "DELIVRD")] * (MOST_REPORTS + 1)), 1, id="too-many"),
         (b"\xff\x00\x01", 1),
     ],
 )

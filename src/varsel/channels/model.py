@@ -92,19 +92,30 @@ class Temporary:
     """Not sent, and worth another try. `after` is seconds to wait, or None when the provider did not say.
 
     Scope "provider" says that the fault is the provider's (down, throttled, log-on refused), never the message's.
+    `stopped` says that nobody is at fault: this program broke off before the message was handed over.
     """
 
     after: float | None
     code: str
     detail: str
     scope: Literal["message", "provider"] = "message"
+    stopped: bool = False
+
+    @property
+    def pauses_provider(self) -> bool:
+        """Whether the provider must be left alone for a while."""
+        return self.scope == "provider" and not self.stopped
 
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """Handed over, and no answer came: it may or may not have been taken. Never resent blindly (design 4.1)."""
+    """Handed over, and no answer came: it may or may not have been taken. Never resent blindly (design 4.1).
+
+    `after` is seconds for which the provider is left alone, where too much that it got became unknown.
+    """
 
     detail: str
+    after: float | None = None
 
 
 Outcome: TypeAlias = Accepted | Permanent | Temporary | Unknown

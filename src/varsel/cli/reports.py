@@ -8,7 +8,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
 from uuid import UUID
 
 from cyclopts import Parameter
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from varsel.store.database import Database
 
 T = TypeVar("T")
+
+_MOST_DAYS: Final = 10_000  # longer than anything is kept, and no day before ids have a time
 
 Ids = Annotated[tuple[UUID, ...], Parameter(help="Ids of reports, as `varsel reports list` shows them.")]
 All = Annotated[bool, Parameter(name="--all", negative="", help="Every dead report that the filters leave.")]
@@ -60,10 +62,11 @@ def listed(
 ) -> None:
     from varsel.delivery import parked
 
+    _within("--limit", limit, 1, parked.MOST)
     found = _with_database(
         data,
         lambda database: parked.parked(
-            database, parked.Choice(None, provider, reason), waiting=waiting, most=max(1, limit)
+            database, parked.Choice(None, provider, reason), waiting=waiting, most=limit
         ),
     )
     if json:
@@ -113,7 +116,8 @@ def words(
 ) -> None:
     from varsel.delivery import parked
 
-    since = datetime.fromtimestamp(SystemMachine().time(), UTC) - timedelta(days=max(0, days))
+    _within("--days", days, 0, _MOST_DAYS)
+    since = datetime.fromtimestamp(SystemMachine().time(), UTC) - timedelta(days=days)
     found = _with_database(data, lambda database: parked.words(database, since))
     if json:
         print_json(
@@ -195,6 +199,11 @@ def drop(
     say(f"{dropped} {_reports(dropped)} dropped.")
     if chosen.ids is not None and dropped < len(set(ids)):
         raise OperatorError("Some of the ids are no parked reports; see `varsel reports list --waiting`.")
+
+
+def _within(option: str, value: int, least: int, most: int) -> None:
+    if not least <= value <= most:
+        raise SettingsError(f"{option} must be a number from {least} to {most}.")
 
 
 def _reports(number: int) -> str:

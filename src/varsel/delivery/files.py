@@ -88,12 +88,17 @@ class Files:
         except (OutboundError, OSError):
             raise _Stop(Temporary(None, "", "a file could not be fetched")) from None
         status: int = answer.status
-        if 200 <= status < 300:
+        if status == 200:
             body: bytes = answer.body
-            fault = damaged(answer.headers, body) or mistaken(attachment.mime_type, body)
+            # A store tells the MD5 of what it keeps: where it keeps a file packed, what comes out here is something else.
+            packed = answer.headers.get("content-encoding", "").strip().lower() not in ("", "identity")
+            fault = (None if packed else damaged(answer.headers, body)) or mistaken(
+                attachment.mime_type, body
+            )
             if fault is not None:
                 raise _Stop(fault)
             return Attachment(attachment.filename, attachment.mime_type, body)
+        # Another 2xx is no file, or a part of one.
         if 400 <= status < 500 and status not in _AGAIN:
             raise _Stop(Permanent(_INVALID, str(status), "the place of a file refused it"))
         raise _Stop(Temporary(None, str(status), "the place of a file did not give it"))

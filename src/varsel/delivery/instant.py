@@ -7,7 +7,7 @@ The orders room stores the order (`Attempting`), its notification (`Sending`) an
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -17,11 +17,10 @@ import msgspec
 import structlog
 
 from varsel.channels.model import Channel, EmailMessage, Message, Outcome, SmsMessage, Temporary
-from varsel.delivery.backoff import provider_pause
 from varsel.delivery.handoff import Handoffs
 from varsel.delivery.heart import PULSE, Heart
 from varsel.delivery.model import LANE_INSTANT, Kind, Parcel
-from varsel.delivery.outcome import Outcomes
+from varsel.delivery.outcome import Outcomes, clean, rest
 from varsel.delivery.pauses import Providers
 from varsel.delivery.transact import transact
 from varsel.delivery.window import Window
@@ -38,7 +37,9 @@ from varsel.store.ids import uuid7
 _sql = queries.load("varsel.delivery")
 log = structlog.get_logger("varsel.delivery")
 
+NOT_HANDED_OVER: Final = Temporary(None, "", "not handed over", "provider", stopped=True)
 PATIENCE: Final = 30.0  # seconds a caller waits for the provider
+_WORTH_A_TRY: Final = 5.0  # seconds of them that another provider must have left
 _AGAIN_SECONDS: Final = 0.5  # between two tries of what the database must be told, while it is away
 
 
@@ -112,8 +113,7 @@ class InstantSender:
 
     def prepare(self, kind: Kind) -> Prepared | None:
         """Choose a provider; None while none may be used, which is NOT-00004 with nothing stored."""
-        channel = self._providers.choose(kind)
-        return None if channel is None else Prepared(kind, uuid7(), self.id, channel.name, channel)
+        return self._another(kind, ())
 
     async def send(
         self,
@@ -127,9 +127,10 @@ class InstantSender:
         expires_at: datetime,
     ) -> bool:
         """Hand over a stored message; its handoff row is committed. True: the order stands (201), whatever becomes of the
-        message. False: the provider certainly did not get it, the order is void and its key free (503 NOT-00004).
+        message. False: no provider got it for certain, the order is void and its key free (503 NOT-00004).
 
-        A provider that answers nothing for 30 s leaves it unknown, which is settled by rule: the order stands.
+        A provider that answers nothing for 30 s leaves it unknown, which is settled by rule: the order stands. One that certainly
+        did not take it gives way to the next, as long as the caller's time lasts.
         """
         step("instant.stored")
         parcel = Parcel(
@@ -148,24 +149,68 @@ class InstantSender:
             custom_body=None,
             content=content,
         )
-        parcel.attempt_id, parcel.provider = prepared.attempt_id, prepared.provider
-        outcome = await asyncio.shield(asyncio.ensure_future(self._hand_over(prepared, parcel)))
-        step("instant.sent")
-        now = self._calendar.now()
-        if isinstance(outcome, Temporary) and outcome.scope == "provider":
-            if outcome.after != 0.0:
-                self._providers.pause(prepared.provider, provider_pause(outcome.after))
-
-            async def void(connection: Connection) -> None:
-                await connection.execute(_sql.void_instant, order_id, now)
-
-            await transact(self._database, void)
-            return False
+        clock = asyncio.get_running_loop().time
+        give_up = clock() + PATIENCE
+        tried: set[str] = set()
+        while True:
+            parcel.attempt_id, parcel.provider = prepared.attempt_id, prepared.provider
+            outcome = await asyncio.shield(
+                asyncio.ensure_future(self._hand_over(prepared, parcel, give_up - clock()))
+            )
+            step("instant.sent")
+            now = self._calendar.now()
+            if not isinstance(outcome, Temporary) or outcome.scope != "provider":
+                break
+            another = None
+            if (pause := rest(outcome)) is not None:
+                self._providers.pause(prepared.provider, pause)
+                tried.add(prepared.provider)
+                if give_up - clock() >= _WORTH_A_TRY:
+                    another = self._another(prepared.kind, tried)
+            if another is None or not await self._turn_to(another, parcel, outcome):
+                await self._void(order_id, now)
+                return False
+            prepared = another
+            parcel.tries += 1
         self._handoffs.carry(parcel, prepared.attempt_id, prepared.provider)
         await self._stand(order_id, now)
         self._outcomes.settle(_message(prepared, parcel, now), outcome)
         await self._outcomes.drain()
         return True
+
+    def _another(self, kind: Kind, tried: Collection[str]) -> Prepared | None:
+        channel = self._providers.choose(kind, without=tried)
+        return None if channel is None else Prepared(kind, uuid7(), self.id, channel.name, channel)
+
+    async def _turn_to(self, another: Prepared, parcel: Parcel, refusal: Temporary) -> bool:
+        """Write down that the next provider is about to get it; False when that cannot be told or the order ended meanwhile."""
+        try:
+            turned = await self._database.fetchval(
+                _sql.instant_goes_elsewhere,
+                parcel.attempt_id,
+                another.attempt_id,
+                another.provider,
+                clean(refusal.code, 40),
+                clean(refusal.detail),
+            )
+        except Unavailable:
+            return False  # voiding it takes either handoff away
+        return turned is not None
+
+    async def _void(self, order_id: UUID, now: datetime) -> None:
+        """Take it back, however long the database is away: an open handoff of a process that lives on counts as under way, and
+        later as unknown, so that what the caller was told is not sent would be.
+        """
+
+        async def void(connection: Connection) -> None:
+            await connection.execute(_sql.void_instant, order_id, now)
+
+        while True:
+            try:
+                await transact(self._database, void)
+                return
+            except Unavailable:
+                await asyncio.sleep(_AGAIN_SECONDS)
 
     async def _stand(self, order_id: UUID, now: datetime) -> None:
         """Make it an order like any other, and before its outcome is stored: a process that dies between the two leaves an open
@@ -178,7 +223,7 @@ class InstantSender:
             except Unavailable:
                 await asyncio.sleep(_AGAIN_SECONDS)
 
-    async def _hand_over(self, prepared: Prepared, parcel: Parcel) -> Outcome:
+    async def _hand_over(self, prepared: Prepared, parcel: Parcel, patience: float) -> Outcome:
         """Not broken off when the caller goes away: a message under way has an outcome that must be kept."""
         outcomes: list[Outcome] = []
 
@@ -190,13 +235,13 @@ class InstantSender:
 
         message = _message(prepared, parcel, self._calendar.now())
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(patience):
                 await prepared.channel.send([message], granted, settle)
         except TimeoutError:
             log.warning("a provider kept an instant message waiting", action="delivery.instant_slow")
         except Exception:
             log.exception("a channel failed", action="delivery.send_failed", provider=prepared.provider)
-        return outcomes[0] if outcomes else Temporary(0.0, "", "not handed over", "provider")
+        return outcomes[0] if outcomes else NOT_HANDED_OVER
 
     async def _learn(self) -> None:
         """Which providers rest, as all workers know it."""

@@ -11,7 +11,7 @@ from typing import Final
 
 import structlog
 
-from varsel.channels.email.bounces import ReturnAddress, read_bounce_address, read_delivery_status
+from varsel.channels.email.bounces import ReturnAddress, read_delivery_statuses
 from varsel.channels.email.mailbox import Letter, Mailbox, MailboxEndpoint, MailboxError
 from varsel.delivery.bounces import Keep
 from varsel.delivery.transact import is_poison
@@ -68,10 +68,8 @@ class MailboxReader:
             await asyncio.to_thread(mailbox.close)
 
     async def _take(self, letter: Letter) -> None:
-        for address in letter.recipients:
-            found = read_bounce_address(address, self._returning.domain, self._returning.key)
-            if found is not None:
-                status = read_delivery_status(
-                    letter.content, address, self._returning, from_nobody=letter.from_nobody
-                )
-                await self._keep(found, status, letter.content)
+        said = await read_delivery_statuses(
+            letter.content, letter.recipients, self._returning, from_nobody=letter.from_nobody
+        )
+        for notification_id, status in said:
+            await self._keep(notification_id, status, letter.content)

@@ -16,6 +16,7 @@ from varsel.delivery.backoff import message_pause, provider_pause
 from varsel.delivery.ending import Concluded, conclude, lock_orders, passed
 from varsel.delivery.handoff import Handoffs
 from varsel.delivery.model import ACS, DSN, FIRST_POLL, Ended, Parcel, reference_family
+from varsel.delivery.reports import MOST_REFERENCE
 from varsel.delivery.transact import in_halves, transact
 from varsel.delivery.window import Window
 from varsel.runtime.clock import Calendar
@@ -34,7 +35,7 @@ _handoffs = counter("handoffs")
 GATHER: Final = 0.004  # seconds outcomes may gather while others are on their way
 GROUP: Final = 24  # outcomes that need not wait for more
 _MOST: Final = 200
-STOPPED: Final = Temporary(0.0, "", "stopped before it was handed over", "provider")
+STOPPED: Final = Temporary(None, "", "stopped before it was handed over", "provider", stopped=True)
 
 Settled: TypeAlias = tuple[Parcel, Outcome]
 
@@ -61,6 +62,15 @@ class UnknownRules:
         return self.email if channel == "Email" else self.sms
 
 
+def rest(outcome: Outcome) -> timedelta | None:
+    """How long a provider is left alone after an answer; a refusal that names no time to come is given the usual one."""
+    if isinstance(outcome, Temporary) and outcome.pauses_provider:
+        return provider_pause(outcome.after if outcome.after and outcome.after > 0 else None)
+    if isinstance(outcome, Unknown) and outcome.after is not None:
+        return timedelta(seconds=outcome.after)
+    return None
+
+
 def clean(text: str, most: int = 300) -> str:
     """A provider's words as the database takes them."""
     return text.replace("\x00", " ")[:most]
@@ -76,7 +86,7 @@ def _evidence_key(parcel: Parcel) -> tuple[str, str]:
 
 class Outcomes:
     """Stores outcomes as channels settle them. `early` is called when a report about one of them waits already,
-    `finished` when orders ended, `paused` when a provider refused as a whole.
+    `finished` when orders ended, `paused` when a provider refused as a whole, or is in doubt.
     """
 
     def __init__(
@@ -114,8 +124,9 @@ class Outcomes:
         parcel = self._handoffs.settled(message.attempt_id)
         if parcel is None:
             return
-        if isinstance(outcome, Temporary) and outcome.scope == "provider" and outcome.after != 0.0:
-            self._paused(parcel.provider, provider_pause(outcome.after))
+        pause = rest(outcome)
+        if pause is not None:
+            self._paused(parcel.provider, pause)
         self._add(parcel, outcome)
 
     def put_back(self, parcels: Sequence[Parcel], why: Temporary = STOPPED) -> None:
@@ -228,6 +239,7 @@ class Outcomes:
             await self._postpone(connection, later)
         if doubted:
             await self._doubt(connection, doubted)
+        await self._pause_providers(connection, batch)
         if not refused:
             return early, Concluded()
         rows = await connection.fetch(
@@ -265,7 +277,7 @@ class Outcomes:
                 [parcel.order_id for parcel, _ in accepted],
                 [parcel.notification_id for parcel, _ in accepted],
                 families,
-                [clean(outcome.reference) for _, outcome in accepted],
+                [clean(outcome.reference, MOST_REFERENCE) for _, outcome in accepted],
                 [clean(outcome.evidence) for _, outcome in accepted],
                 [
                     settled if family == DSN else parcel.expires_at + self._grace
@@ -298,15 +310,16 @@ class Outcomes:
             [outcome.scope == "message" for _, outcome in later],
             [parcel.pinned for parcel, _ in later],
         )
-        providers = {
-            parcel.provider: outcome
-            for parcel, outcome in later
-            if outcome.scope == "provider" and outcome.after != 0.0
-        }
-        for provider, outcome in sorted(providers.items()):
-            await connection.execute(
-                _sql.pause_provider, provider, provider_pause(outcome.after), clean(outcome.detail)
-            )
+
+    async def _pause_providers(self, connection: Connection, batch: Sequence[Settled]) -> None:
+        pauses: dict[str, tuple[timedelta, str]] = {}
+        for parcel, outcome in batch:
+            if isinstance(outcome, Temporary | Unknown) and (pause := rest(outcome)) is not None:
+                known = pauses.get(parcel.provider)
+                if known is None or known[0] <= pause:
+                    pauses[parcel.provider] = pause, clean(outcome.detail)
+        for provider, (pause, reason) in sorted(pauses.items()):
+            await connection.execute(_sql.pause_provider, provider, pause, reason)
 
     async def _doubt(self, connection: Connection, doubted: Sequence[tuple[Parcel, Unknown]]) -> None:
         keys = [_evidence_key(parcel) for parcel, _ in doubted]

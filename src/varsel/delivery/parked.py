@@ -6,7 +6,7 @@ found no message in `reports.PATIENCE` is dead then. Dead reports stay until som
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -21,7 +21,7 @@ _sql = queries.load("varsel.delivery")
 
 #: Family of a report -> channel of the messages it is about.
 CHANNEL: Final = {"link": "Sms", "acs": "Email", "dsn": "Email"}
-#: Reports that one call looks at, at most.
+#: Reports that are looked at in one go, at most.
 MOST: Final = 100_000
 
 
@@ -73,11 +73,24 @@ class MeaningError(ValueError):
 
 
 async def parked(
-    database: Database, choice: Choice, *, waiting: bool = False, most: int = MOST
+    database: Database,
+    choice: Choice,
+    *,
+    waiting: bool = False,
+    most: int | None = None,
+    before: UUID | None = None,
 ) -> list[Parked]:
-    """Dead reports, newest first; with `waiting` also those that still wait by themselves."""
+    """Up to `most` (None: MOST) dead reports older than `before`, newest first; with `waiting` also those that still wait by themselves."""
     ids = None if choice.ids is None else list(choice.ids)
-    rows = await database.fetch(_sql.parked_reports, choice.provider, choice.reason, waiting, ids, most)
+    rows = await database.fetch(
+        _sql.parked_reports,
+        choice.provider,
+        choice.reason,
+        waiting,
+        ids,
+        MOST if most is None else most,
+        before,
+    )
     return [
         Parked(
             row["report_id"],
@@ -108,23 +121,40 @@ async def retry(database: Database, choice: Choice, *, meaning: str | None = Non
     One that names no message cannot; nor can one that says nothing understood, unless `meaning` says for it what it means: a
     final status of its channel, MeaningError otherwise.
     """
-    found = await parked(database, choice)
-    if meaning is not None:
-        for one in found:
-            channel = CHANNEL[one.provider]
-            if meaning not in states.RANKS[channel] or not states.is_final(channel, meaning):
-                raise MeaningError(meaning)
-    rows = await database.fetch(_sql.retry_parked, [one.id for one in found], PATIENCE, meaning)
-    if rows:
-        database.wake("report")
-    return len(rows), len(found) - len(rows)
+    again = left = 0
+    async for found in _pages(database, choice):
+        if meaning is not None:
+            for one in found:
+                channel = CHANNEL[one.provider]
+                if meaning not in states.RANKS[channel] or not states.is_final(channel, meaning):
+                    raise MeaningError(meaning)
+        rows = await database.fetch(_sql.retry_parked, [one.id for one in found], PATIENCE, meaning)
+        if rows:
+            database.wake("report")
+        again += len(rows)
+        left += len(found) - len(rows)
+    return again, left
 
 
 async def drop(database: Database, choice: Choice) -> int:
     """Take dead reports from the list, for good; how many. By their ids also those that still wait."""
-    found = await parked(database, choice, waiting=choice.ids is not None)
-    rows = await database.fetch(_sql.forget_parked, [one.id for one in found])
-    return len(rows)
+    dropped = 0
+    async for found in _pages(database, choice, waiting=choice.ids is not None):
+        rows = await database.fetch(_sql.forget_parked, [one.id for one in found])
+        dropped += len(rows)
+    return dropped
+
+
+async def _pages(database: Database, choice: Choice, *, waiting: bool = False) -> AsyncIterator[list[Parked]]:
+    """All of them, MOST at a time. What comes meanwhile is newer, so there is an end."""
+    before: UUID | None = None
+    while True:
+        found = await parked(database, choice, waiting=waiting, before=before)
+        if found:
+            yield found
+        if len(found) < MOST:
+            return
+        before = found[-1].id
 
 
 async def words(database: Database, since: datetime) -> list[Word]:

@@ -1,7 +1,7 @@
 """Asking providers that decide later, and about handoffs whose answer was lost (docs/reference/delivery.md 7.7).
 
 A question never hands anything over: whatever goes wrong with it, the message stays where it is and is asked about again,
-with growing pauses and a cap (11.2, 11.3 rule 8). A provider's last word is stored as a report and applied like one.
+with growing pauses and a cap (11.2, 11.3 rule 8), and a provider that asks for time is asked nothing before. A provider's last word is stored as a report and applied like one.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 import structlog
 
-from varsel.channels.model import Channel, Permanent
+from varsel.channels.model import Channel, Permanent, Temporary
 from varsel.channels.polling import Missing, Passed, Polled, Standing, Underway
 from varsel.delivery.model import ACS, FIRST_POLL, reference_family
 from varsel.delivery.reports import RawReport, ReportStore
@@ -38,6 +38,8 @@ MOST_POLLS: Final = 50
 _LONGEST_PAUSE: Final = 300.0
 _COMES_BACK: Final = timedelta(seconds=120)
 _LOST_EVERY: Final = 10.0  # seconds between questions about one handoff whose answer was lost
+_LOST_AT_ONCE: Final = 200  # as many as the statement gives
+_START: Final = (datetime(1970, 1, 1, tzinfo=UTC), UUID(int=0))
 
 
 def poll_pause(polls: int, after: float | None) -> timedelta | None:
@@ -78,6 +80,8 @@ class Poller:
         self._reports = ReportStore(database)
         self._early = early
         self._asked: dict[UUID, float] = {}
+        self._place: tuple[datetime, UUID] = _START
+        self._rests_until: dict[str, float] = {}
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -95,7 +99,8 @@ class Poller:
 
     async def ask_accepted(self) -> bool:
         """One batch of accepted messages; whether more may wait right now."""
-        rows = await self._database.fetch(_sql.claim_polls, self._names, BATCH, _COMES_BACK)
+        names = self._awake()
+        rows = await self._database.fetch(_sql.claim_polls, names, BATCH, _COMES_BACK) if names else []
         if not rows:
             return False
         stands = await self._ask([(row["provider"], row["reference"]) for row in rows])
@@ -108,7 +113,7 @@ class Poller:
                     passed.append(row)
                 case Permanent():
                     ended.append((row, stand))
-                case Underway(after):
+                case Underway(after) | Temporary(after):
                     again.append((row["notification_id"], poll_pause(row["polls"], after)))
                 case _:
                     again.append((row["notification_id"], poll_pause(row["polls"], None)))
@@ -132,12 +137,19 @@ class Poller:
         return len(rows) == BATCH
 
     async def ask_unknown(self) -> None:
-        """Handoffs whose answer was lost: taken, when the provider knows them; to be sent again, when it does not."""
-        rows = await self._database.fetch(_sql.unknown_operations, self._names)
+        """Handoffs whose answer was lost: taken, when the provider knows them; to be sent again, when it does not.
+
+        Each look goes on behind the last one, so that those about which nothing can be learned stand in nobody's way.
+        """
+        names = self._awake()
+        if not names:
+            return
+        rows = await self._database.fetch(_sql.unknown_operations, names, *self._place)
+        whole = len(rows) == _LOST_AT_ONCE
+        self._place = (rows[-1]["unknown_at"], rows[-1]["attempt_id"]) if whole else _START
         now = self._machine.monotonic()
-        open_ids = {row["attempt_id"] for row in rows}
-        self._asked = {one: at for one, at in self._asked.items() if one in open_ids}
-        rows = [row for row in rows if self._asked.get(row["attempt_id"], -_LOST_EVERY) + _LOST_EVERY <= now]
+        self._asked = {one: at for one, at in self._asked.items() if at + _LOST_EVERY > now}
+        rows = [row for row in rows if row["attempt_id"] not in self._asked]
         if not rows:
             return
         self._asked |= dict.fromkeys((row["attempt_id"] for row in rows), now)
@@ -167,16 +179,37 @@ class Poller:
             if early:
                 self._early()
         if missing:
-            await self._database.execute(_sql.certainly_not_taken, missing, self._patience)
+            again = await self._database.fetch(
+                _sql.certainly_not_taken, missing, self._patience, self._calendar.now()
+            )
+            if again:
+                log.warning(
+                    "messages that never arrived are sent again", action="delivery.resend", number=len(again)
+                )
+                self._database.wake("ready")
+
+    def _awake(self) -> list[str]:
+        """The providers that did not ask for time."""
+        return [name for name in self._names if self._rest(name) <= 0]
+
+    def _rest(self, provider: str) -> float:
+        return self._rests_until.get(provider, 0.0) - self._machine.monotonic()
 
     async def _ask(self, references: Sequence[tuple[str, str]]) -> list[Standing]:
         turns = asyncio.Semaphore(AT_ONCE)
 
         async def ask(provider: str, reference: str) -> Standing:
             async with turns:
+                left = self._rest(provider)
+                if left > 0:
+                    return Temporary(left, "", "the provider asked for time", "provider")
+                stand: Standing = Underway()
                 with contextlib.suppress(Exception):
-                    return await self._channels[provider].stand(reference)
-                return Underway()
+                    stand = await self._channels[provider].stand(reference)
+                if isinstance(stand, Temporary) and stand.after is not None:
+                    until = self._machine.monotonic() + stand.after
+                    self._rests_until[provider] = max(until, self._rests_until.get(provider, 0.0))
+                return stand
 
         return await asyncio.gather(*(ask(provider, reference) for provider, reference in references))
 

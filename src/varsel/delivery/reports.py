@@ -32,6 +32,8 @@ _counted = counter("reports")
 BATCH: Final = 500
 PATIENCE: Final = timedelta(minutes=10)
 """How long a report waits for its message to become known; the contract's retries end after some five minutes."""
+MOST_REFERENCE: Final = 300
+"""Characters of a provider's reference that are kept, of its answers and of its reports alike: they are compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,7 @@ class ReportStore:
             _sql.store_reports,
             [uuid7() for _ in reports],
             [report.provider for report in reports],
-            [_plain(report.reference, 200) for report in reports],
+            [_plain(report.reference, MOST_REFERENCE) for report in reports],
             [_plain(report.word, 100) for report in reports],
             [report.status for report in reports],
             [report.raw for report in reports],

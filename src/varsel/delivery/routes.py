@@ -42,7 +42,7 @@ ENDPOINTS: Final = (
         responses={200: "application/xml", 400: "text/plain"},
         problems=(401, 415),
         description=(
-            "PSWin XML, one MSGLST with any number of MSG. Every report is stored as it came before the answer; what "
+            "PSWin XML, one MSGLST with up to 5,000 MSG. Every report is stored as it came before the answer; what "
             "cannot be matched or understood waits for the operator and is no error to the gateway."
         ),
     ),
@@ -56,7 +56,31 @@ ENDPOINTS: Final = (
         problems=(401,),
         description=(
             "Events of Azure Event Grid, one or a list, in its own schema or as CloudEvents; the handshake of a new subscription "
-            "is answered. Every event is stored as it came before the answer."
+            "in its own schema is answered. Every event is stored as it came before the answer; a body of more than 5,000 events "
+            "or 2 MB is refused, and stored all the same."
+        ),
+    ),
+    Endpoint(
+        "OPTIONS",
+        "/notifications/email/api/v1/reports",
+        "email_handshake",
+        Policy.EMAIL_REPORT,
+        "Handshake of the e-mail provider's events",
+        responses={200: None, 400: "text/plain"},
+        problems=(401,),
+        parameters=(
+            {
+                "name": "WebHook-Request-Origin",
+                "in": "header",
+                "required": True,
+                "description": "Who asks to send events.",
+                "schema": {"type": "string"},
+                "example": "eventgrid.azure.net",
+            },
+        ),
+        description=(
+            "How a subscription that sends CloudEvents begins (CloudEvents 1.0, HTTP webhooks, 4): the answer names the origin that "
+            "asked in `WebHook-Allowed-Origin`, and any rate in `WebHook-Allowed-Rate`."
         ),
     ),
 )
@@ -99,6 +123,18 @@ class DeliveryRoutes:
         if events.validation is not None:
             return Reply(200, pretty(EventsTaken(events.validation)))
         return Reply(200, b"{}")
+
+    async def email_handshake(self, call: Call) -> Reply:
+        """200 that lets whoever knows the secret send at any rate; 400 with a sentence when the request does not say who asks."""
+        origin = call.header(b"webhook-request-origin")
+        if not origin:
+            return Reply(400, b"The header WebHook-Request-Origin is missing.", content_type=_TEXT)
+        allowed = (
+            (b"allow", b"OPTIONS, POST"),
+            (b"webhook-allowed-origin", origin),
+            (b"webhook-allowed-rate", b"*"),
+        )
+        return Reply(200, b"", allowed, None)
 
 
 def _raw(report: Report) -> RawReport:

@@ -38,7 +38,7 @@ FATES: Final[dict[str, tuple[str, RegisterFate, str]]] = {
     "9102": ("down", RegisterFate(503), "503 every time, so orders with this recipient wait."),
     "9103": ("once", RegisterFate(503, 1), "503 the first time, then the answer."),
     "9104": ("garbage", RegisterFate(body=b"<html>"), "Something that is no JSON."),
-    "9105": ("empty", RegisterFate(body=b"null"), "Nothing is known of anybody asked about."),
+    "9105": ("empty", RegisterFate(body=b"{}"), "Nothing is known of anybody asked about."),
     "9106": ("drop", RegisterFate(drop=True), "The connection closes without an answer."),
     "9107": ("refuse", RegisterFate(403), "403, as for a caller without rights."),
 }

@@ -15,7 +15,7 @@ import pytest
 from tests.unit.channels.conformance import NOW, Conformance, Engine, Fate, email, sms
 from tests.unit.channels.test_smtp import free_port
 from varsel.channels.email.acs import AcsChannel, AcsEndpoint
-from varsel.channels.email.acs_rest import AccessKey, judge_operation, judge_submission
+from varsel.channels.email.acs_rest import AccessKey, judge_operation, judge_submission, operation
 from varsel.channels.model import (
     Accepted,
     Attachment,
@@ -130,11 +130,73 @@ def test_suppressed_and_throttled_by_code_whatever_the_status() -> None:
 
 
 @pytest.mark.parametrize(
+    ("error", "result"),
+    [
+        (b'{"code": "EmailDroppedAllRecipientsSuppressed", "message": null}', "Failed_SupressedRecipient"),
+        (b'{"code": "EmailDroppedAllRecipientsSuppressed", "message": [1]}', "Failed_SupressedRecipient"),
+        (b'{"code": null, "message": "Invalid format for email address"}', "Failed_InvalidEmailFormat"),
+        (b'{"code": 7, "message": "Invalid format for email address"}', "Failed_InvalidEmailFormat"),
+        (b'"Invalid format for email address"', "Failed_InvalidEmailFormat"),
+        (b'{"code": null, "message": null}', "Failed"),
+        (b'"text"', "Failed"),
+        (b"null", "Failed"),
+        (b"[]", "Failed"),
+        (b"7", "Failed"),
+    ],
+)
+def test_odd_members_never_lose_the_verdict(error: bytes, result: str) -> None:
+    for outcome in (
+        judge_submission(400, None, b'{"error": %s}' % error, "op"),
+        judge_operation(200, None, b'{"id": null, "status": "Failed", "error": %s}' % error),
+        judge_operation(200, None, b'{"id": {}, "status": "Canceled", "error": %s}' % error),
+    ):
+        assert isinstance(outcome, Permanent)
+        assert outcome.result == result
+    assert judge_operation(200, None, b'{"id": null, "status": "Succeeded", "error": %s}' % error) == Passed()
+    running = judge_operation(200, 3.0, b'{"id": 7, "status": "Running", "error": %s}' % error)
+    assert running == Underway(3.0)
+
+
+HERS = "11111111-2222-3333-4444-55555555555A"
+PLACE = "https://a.example/emails/operations/{}?api-version=2023-03-31"
+
+
+@pytest.mark.parametrize(
+    ("answer", "location", "reference"),
+    [
+        (f'{{"id": "{HERS}", "status": "Running"}}', "", HERS.lower()),
+        (f'{{"id": "{HERS}"}}', PLACE.format("other"), HERS.lower()),
+        ('{"id": null}', PLACE.format(HERS), HERS.lower()),
+        ("", PLACE.format(HERS), HERS.lower()),
+        ("[" * 100_000, PLACE.format("a%2Db"), "a-b"),
+        ('{"id": 7}', "", "ours"),
+        ('{"id": ""}', "https://a.example/", "ours"),
+        ('{"id": "a\\nb"}', PLACE.format("a%0Ab"), "ours"),
+        ('{"id": ".."}', PLACE.format("%2E%2E"), "ours"),
+        (f'{{"id": "{"a" * 201}"}}', PLACE.format("a" * 201), "ours"),
+        ("[]", "not an address", "ours"),
+        ("", "", "ours"),
+    ],
+)
+def test_the_operation_id_of_the_answer(answer: str, location: str, reference: str) -> None:
+    """docs/reference/delivery.md 7.7: the report's messageId is the operation id."""
+    outcome = judge_submission(202, None, answer.encode(), "ours", location)
+    assert outcome == Accepted(reference, "HTTP 202")
+
+
+def test_an_operation_id_is_one_part_of_the_path() -> None:
+    assert operation("a:b=+") == "/emails/operations/a%3Ab%3D%2B?api-version=2023-03-31"
+
+
+@pytest.mark.parametrize(
     ("header", "seconds"),
     [
         ("30", 30.0),
         (format_datetime(NOW + timedelta(seconds=90), usegmt=True), 90.0),
-        (format_datetime(NOW - timedelta(seconds=90), usegmt=True), 0.0),
+        (format_datetime(NOW - timedelta(seconds=90), usegmt=True), None),  # not: at once
+        (format_datetime(NOW, usegmt=True), None),
+        ("0", None),
+        ("1", 1.0),
         ("", None),
         ("soon", None),
         ("-5", None),
@@ -145,6 +207,11 @@ def test_suppressed_and_throttled_by_code_whatever_the_status() -> None:
 )
 def test_retry_after(header: str, seconds: float | None) -> None:
     assert retry_after(header, NOW) == seconds
+
+
+def test_a_date_closer_than_a_second_is_a_second() -> None:
+    header = format_datetime(NOW + timedelta(seconds=1), usegmt=True)
+    assert retry_after(header, NOW + timedelta(seconds=0.9)) == 1.0
 
 
 def test_no_retry_after_is_a_minute() -> None:
@@ -186,6 +253,24 @@ async def test_what_is_submitted(far: AcsFar) -> None:
     assert mail.content["html"] == "<p>Du har fått <b>post</b>.</p>"
     assert mail.content["plainText"].strip() == "Du har fått post."
     assert mail.attachments == ((file.filename, file.mime_type, file.content),)
+
+
+async def test_answers_that_cannot_be_read_settle_all_the_same(
+    far: AcsFar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nested without end, or what nobody foresaw: the next messages go on."""
+    for body in (b'{"error": ' + b"[" * 100_000, b'{"error": {"code": "\xff"}}', b"{"):
+        assert judge_submission(400, None, body, "op") == Permanent("Failed", "HTTP 400", "")
+        assert isinstance(judge_submission(500, None, body, "op"), Unknown)
+
+    def confused(*_: object) -> Outcome:
+        raise RecursionError
+
+    monkeypatch.setattr("varsel.channels.email.acs.judge_submission", confused)
+    messages = [email(f"kari{number}@example.org") for number in range(3)]
+    engine = Engine()
+    await far.channel.send(messages, engine.intend, engine.settle)
+    assert [type(engine.outcome(message)) for message in messages] == [Unknown] * 3
 
 
 async def test_addresses_that_cannot_be_written(far: AcsFar) -> None:
@@ -234,7 +319,7 @@ async def test_a_question_without_an_answer_says_nothing(far: AcsFar) -> None:
     away = acs(free_port())
     assert isinstance(await away.stand("x"), Temporary)
     await away.close()
-    for body in (b"", b"[]", b'{"status": 3}', b"\xff"):
+    for body in (b"", b"[]", b'{"status": 3}', b"\xff", b'{"status": "Failed", "x": ' + b"[" * 100_000):
         assert isinstance(judge_operation(200, None, body), Temporary)
     assert judge_operation(200, None, b'{"status": "Brooding"}') == Underway(None)
 

@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from varsel.channels.sms.reports import (
+    MOST_REPORTS,
+    CrowdedReport,
     EmptyReport,
     IncompleteReport,
     MalformedReport,
@@ -92,6 +94,8 @@ def test_states(state: str, result: str) -> None:
         (body("<REF>1</REF><RCV>47</RCV>"), IncompleteReport),
         (body("<RCV> </RCV><STATE>DELIVRD</STATE>"), IncompleteReport),
         (b" " * (1 << 20) + b"x", OversizeReport),
+        (body(*["<RCV>47</RCV><STATE>DELIVRD</STATE>"] * (MOST_REPORTS + 1)), CrowdedReport),
+        (body(*[""] * (MOST_REPORTS + 1)), CrowdedReport),
     ],
 )
 def test_what_cannot_be_read(octets: bytes, error: type[ReportError]) -> None:
@@ -99,6 +103,10 @@ def test_what_cannot_be_read(octets: bytes, error: type[ReportError]) -> None:
         read_reports(octets)
     assert str(caught.value) == error.__doc__
     assert caught.value.status == (413 if error is OversizeReport else 400)
+
+
+def test_a_full_list_is_read() -> None:
+    assert len(read_reports(body(*["<RCV>47</RCV><STATE>DELIVRD</STATE>"] * MOST_REPORTS))) == MOST_REPORTS
 
 
 def test_the_good_ones_of_a_list_with_a_bad_one_are_kept() -> None:

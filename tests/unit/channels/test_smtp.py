@@ -374,6 +374,65 @@ async def test_data_let_through_without_a_recipient() -> None:
         await channel.close()
 
 
+@pytest.mark.parametrize("end", ["nothing", "silence", "421"])
+async def test_what_was_said_of_a_recipient_holds_whatever_comes_after(end: str) -> None:
+    """DATA let through after a refused RCPT, and a server that leaves, or says no more, when it is ended: the next mail finds another
+    connection, and no connection counts as lost.
+    """
+    connections: list[int] = []
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(1)
+        await hello(reader, writer, "PIPELINING")
+        for answer in (b"250 ok\r\n", b"550 5.1.1 no\r\n", b"354 go\r\n"):
+            await reader.readline()
+            writer.write(answer)
+        await reader.readline()
+        if end == "421":
+            writer.write(b"421 4.4.2 bye\r\n")
+        elif end == "silence":
+            await reader.read()
+
+    async with scripted(script) as port:
+        channel = channel_to(port, slots=1, timeouts=Timeouts(command=0.2))
+        messages = [email(f"u{number}@example.org") for number in range(4)]
+        engine = await deliver(channel, *messages)
+        for message in messages:
+            outcome = engine.outcome(message)
+            assert isinstance(outcome, Permanent)
+            assert (outcome.result, outcome.code) == ("Failed_Bounced", "550 5.1.1")
+        assert engine.intended == []
+        assert len(connections) == len(messages)
+        await channel.close()
+
+
+@pytest.mark.parametrize(
+    ("said", "result"),
+    [(b"552 5.3.4 too big\r\n", "Failed_PayloadTooLarge"), (b"554 5.7.1 spam\r\n", "Failed"), (b"", "")],
+)
+async def test_a_server_that_refuses_inside_the_content_and_leaves(said: bytes, result: str) -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await hello(reader, writer, "PIPELINING")
+        for answer in (b"250 ok\r\n", b"250 ok\r\n", b"354 go\r\n"):
+            await reader.readline()
+            writer.write(answer)
+        await reader.readexactly(1000)
+        writer.write(said)
+        writer.write_eof()
+        await reader.read()
+
+    async with scripted(script) as port:
+        channel = channel_to(port)
+        message = email(attachments=(Attachment("x.bin", "application/octet-stream", bytes(40_000_000)),))
+        outcome = (await deliver(channel, message)).outcome(message)
+        if result:
+            assert isinstance(outcome, Permanent)
+            assert outcome.result == result
+        else:
+            assert isinstance(outcome, Temporary)
+        await channel.close()
+
+
 async def test_a_server_that_always_leaves_before_the_content() -> None:
     connections: list[int] = []
 

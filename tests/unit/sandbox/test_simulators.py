@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import aiohttp
 import aiosmtplib
@@ -18,13 +18,13 @@ from tests.unit.channels.conformance import NOW, Engine, email, sms
 from varsel.channels.email.bounce_server import BounceServer
 from varsel.channels.email.bounces import DeliveryStatus, ReturnAddress, bounce_address, read_delivery_status
 from varsel.channels.email.connect import SmtpEndpoint
-from varsel.channels.email.receiver import Envelope, SmtpReceiver
+from varsel.channels.email.receiver import Envelope, Recipient, SmtpReceiver, _Connection
 from varsel.channels.email.smtp import SmtpChannel
 from varsel.channels.model import Accepted, Permanent
 from varsel.channels.registry import open_channels
 from varsel.channels.sms.reports import ACKNOWLEDGED, read_reports
 from varsel.sandbox.gateway import ReceivedSms, SmsGateway
-from varsel.sandbox.inbox import DeliveryNotice, ReceivedEmail, SmtpInbox
+from varsel.sandbox.inbox import DeliveryNotice, ReceivedEmail, SmtpInbox, compose_notice
 from varsel.sandbox.magic import LATE_SECONDS, MAGIC, mail_fate, sms_fate
 
 KEY = b"k" * 32
@@ -425,3 +425,65 @@ async def test_the_inbox_tells_the_bounce_server() -> None:
     assert heard[1] == (notification_id, None)
     await mailbox.inbox.close()
     await server.close()
+
+
+async def test_of_a_large_bounce_the_beginning_is_read() -> None:
+    """It carries the mail that it returns; refused it would be lost, since nobody repeats a bounce."""
+    kept: list[tuple[DeliveryStatus | None, bytes]] = []
+
+    async def keep(_id: UUID, status: DeliveryStatus | None, raw: bytes) -> None:
+        kept.append((status, raw))
+
+    server = BounceServer("127.0.0.1", 0, ReturnAddress("b.example.org", KEY), keep)
+    await server.start()
+    to = bounce_address(uuid4(), "b.example.org", KEY)
+    notice = compose_notice(Envelope("", "", to), Recipient("kari@example.org"), "failed", "5.1.1")
+    lines = b"..returned." + b"x" * 60 + b"\r\n.\r\n.x\r\n"
+    async with aiosmtplib.SMTP(hostname="127.0.0.1", port=server.port, start_tls=False) as client:
+        await client.sendmail("", [to], notice + lines * 50_000)
+        with pytest.raises(aiosmtplib.SMTPResponseException) as refused:
+            await client.sendmail("", [to], bytes(41_000_000))
+        assert refused.value.code == 552
+        await client.sendmail("", [to], notice)
+    large, small = kept
+    assert large[0] == small[0]
+    assert small[0] is not None and small[0].result == "Failed_Bounced"
+    assert len(large[1]) <= 1 << 18
+    assert (notice + lines * 5_000).startswith(large[1])
+    await server.close()
+
+
+class Written(asyncio.Transport):
+    """What was written to nobody."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[bytes] = []
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written.append(bytes(data))
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 3, 5, 7, 11, 64, 4096])
+async def test_the_end_of_a_mail_is_found_wherever_it_is_cut(pieces: int) -> None:
+    """Of what is forgotten no line may be taken for the end, and what stands behind the end is a command again."""
+    taken: list[bytes] = []
+
+    def take(envelope: Envelope) -> bytes:
+        taken.append(envelope.content)
+        return b"250 2.0.0 Ok\r\n"
+
+    receiver = SmtpReceiver("127.0.0.1", 0, take, most_octets=400, kept_octets=10)
+    connection = _Connection(receiver)
+    transport = Written()
+    connection.connection_made(transport)
+    body = b"0123456789ab.\r\nNOOP\r\n..\r\nQUIT.\r\n" * 8
+    dialogue = b"MAIL FROM:<>\r\nRCPT TO:<a@b.no>\r\nDATA\r\n%b.\r\n" % body
+    dialogue += dialogue.replace(body, body * 2) + dialogue.replace(body, b"") + b"NOOP\r\n"
+    for start in range(0, len(dialogue), pieces):
+        connection.data_received(dialogue[start : start + pieces])
+    connection.connection_lost(None)
+    answers = [line[:3] for line in b"".join(transport.written).splitlines()]
+    each = [b"250", b"250", b"354"]
+    assert answers == [b"220", *each, b"250", *each, b"552", *each, b"250", b"250"]
+    assert taken == [b"0123456789", b""]

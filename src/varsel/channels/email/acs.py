@@ -1,13 +1,14 @@
 """E-mail through Azure Communication Services over its REST API (docs/reference/delivery.md 7.7).
 
 The point of no return is the writing of the request, so the intent is committed before it. The attempt's id is the
-`Operation-Id`: an answer that was lost can be asked for (`stand`), and nothing is submitted twice under it.
+`Operation-Id`: an answer that was lost can be asked for (`stand`), and nothing is submitted twice under it. Where the answer
+names another id, questions and reports go by that one.
 
 | end of the call | outcome |
 |---|---|
 | no connection, or it broke before anything was written | Temporary, provider |
 | timeout (30 s) or broken connection after that; 408, 409, 500, 502, 504 | Unknown: the operation is asked about |
-| 202 | Accepted, reference = operation id |
+| 202 | Accepted, reference = operation id of the answer |
 | 429, 503 | Temporary, provider: seconds or HTTP date of Retry-After, 60 s without; the rest of the batch is spared |
 | 413 | Failed_PayloadTooLarge |
 | suppressed, wrong address format | Failed_SupressedRecipient, Failed_InvalidEmailFormat |
@@ -29,6 +30,7 @@ from yarl import URL
 
 from varsel.channels.email.acs_rest import (
     SEND,
+    UNREADABLE,
     AccessKey,
     judge_operation,
     judge_submission,
@@ -117,8 +119,8 @@ class AcsChannel:
         """See `Polled.stand`."""
         target = operation(reference)
         try:
-            status, after, body = await self._request("GET", target, b"", {}, _Call())
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            status, after, body, _ = await self._request("GET", target, b"", {}, _Call())
+        except (aiohttp.ClientError, OSError, TimeoutError, *UNREADABLE) as error:
             return Temporary(None, "", f"no answer ({type(error).__name__})", "provider")
         return judge_operation(status, after, body)
 
@@ -148,9 +150,10 @@ class AcsChannel:
         reference = str(message.attempt_id)
         headers = {"Content-Type": "application/json", "Operation-Id": reference}
         try:
-            status, after, answer = await self._request("POST", SEND, body, headers, call)
+            status, after, answer, location = await self._request("POST", SEND, body, headers, call)
             step("send.written")
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            outcome = judge_submission(status, after, answer, reference, location)
+        except (aiohttp.ClientError, OSError, TimeoutError, *UNREADABLE) as error:
             settle(message, self._broken(call, error))
         except BaseException:
             settle(
@@ -162,15 +165,14 @@ class AcsChannel:
             raise
         else:
             self._failures = 0
-            outcome = judge_submission(status, after, answer, reference)
             if isinstance(outcome, Temporary) and outcome.after:
                 self._rest(outcome.after, outcome.detail)
             settle(message, outcome)
 
     async def _request(
         self, method: str, target: str, body: bytes, headers: dict[str, str], call: _Call
-    ) -> tuple[int, float | None, bytes]:
-        """Status, seconds of Retry-After and body."""
+    ) -> tuple[int, float | None, bytes, str]:
+        """Status, seconds of Retry-After, body and Operation-Location."""
         signed = self._endpoint.key.sign(method, target, self._host, body, self._wall())
         async with self._open().request(
             method,
@@ -186,7 +188,7 @@ class AcsChannel:
             async for piece in response.content.iter_chunked(1 << 16):
                 answer += piece[: _MOST_ANSWER - len(answer)]
             after = retry_after(response.headers.get("Retry-After", ""), self._wall())
-            return response.status, after, answer
+            return response.status, after, answer, response.headers.get("Operation-Location", "")
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -202,7 +204,10 @@ class AcsChannel:
 
     def _broken(self, call: _Call, error: BaseException) -> Temporary | Unknown:
         if call.written and not isinstance(error, aiohttp.ClientConnectorError):
-            reason = "no answer in time" if isinstance(error, TimeoutError) else "the connection broke"
+            if isinstance(error, UNREADABLE):
+                reason = "the answer could not be read"
+            else:
+                reason = "no answer in time" if isinstance(error, TimeoutError) else "the connection broke"
             return Unknown(f"{reason} ({type(error).__name__})")
         pause = min(30.0, 0.5 * 2 ** min(self._failures, 6))
         self._failures += 1

@@ -10,10 +10,12 @@ import base64
 import binascii
 import hashlib
 import hmac
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from typing import Final
+from typing import Any, Final
+from urllib.parse import quote, unquote
 
 import msgspec
 
@@ -28,7 +30,12 @@ SEND: Final = f"/emails:send?api-version={API_VERSION}"
 PAUSE_SECONDS: Final = 60.0
 """How long the provider rests after a refusal that names no time (docs/reference/delivery.md 7.7)."""
 
+UNREADABLE: Final = (ValueError, RecursionError)
+"""What reading an answer fails with: no JSON, of another shape, no UTF-8, or nested without end."""
+
 _MOST_ATTACHMENT_NAME: Final = 255
+# An id as it may stand in an address and in the events: not a way through the paths, and no longer than what is kept of a reference.
+_OPERATION_ID: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z._~:=+-]{0,199}")
 
 
 class AccessKeyError(ValueError):
@@ -67,7 +74,7 @@ class AccessKey:
 
 def operation(reference: str) -> str:
     """Where an operation is asked about."""
-    return f"/emails/operations/{reference}?api-version={API_VERSION}"
+    return f"/emails/operations/{quote(reference, safe='')}?api-version={API_VERSION}"
 
 
 class _Recipient(msgspec.Struct):
@@ -112,26 +119,44 @@ def submission(message: EmailMessage, sender: Address, recipient: Address) -> by
     return msgspec.json.encode(_Mail(str(sender), content, _Recipients([_Recipient(str(recipient))]), files))
 
 
-class _Fault(msgspec.Struct):
+@dataclass(frozen=True, slots=True)
+class _Fault:
     code: str = ""
     message: str = ""
 
 
-class _Refusal(msgspec.Struct):
-    error: _Fault | None = None
+# Answers are read member by member: one that is missing, null or of another type must not take the verdict with it.
+def _member(found: Any, name: str) -> Any:
+    return found.get(name) if isinstance(found, dict) else None
 
 
-class _Operation(msgspec.Struct):
-    status: str
-    id: str = ""
-    error: _Fault | None = None
+def _text(found: Any, name: str) -> str:
+    value = _member(found, name)
+    return value if isinstance(value, str) else ""
 
 
-def _fault(body: bytes) -> _Fault:
+def _read(body: bytes) -> Any:
+    """What an answer holds; None when it cannot be read."""
     try:
-        return msgspec.json.decode(body, type=_Refusal).error or _Fault()
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return _Fault()
+        return msgspec.json.decode(body)
+    except UNREADABLE:
+        return None
+
+
+def _fault(found: Any) -> _Fault | None:
+    """The reason of an answer, or None when it gives none."""
+    error = _member(found, "error")
+    if isinstance(error, str) and error:
+        return _Fault("", error)
+    return _Fault(_text(error, "code")[:100], _text(error, "message")) if isinstance(error, dict) else None
+
+
+def _operation_id(body: bytes, location: str) -> str | None:
+    """The id under which the provider took a message, by its answer or the Operation-Location of it; None when neither is fit."""
+    for found in (_text(_read(body), "id"), unquote(location.partition("?")[0].rpartition("/")[2])):
+        if _OPERATION_ID.fullmatch(found):
+            return found.lower()  # as the ids of its events are compared
+    return None
 
 
 def _refused(fault: _Fault) -> Permanent:
@@ -141,15 +166,19 @@ def _refused(fault: _Fault) -> Permanent:
         return Permanent("Failed_SupressedRecipient", fault.code, detail)
     if "Invalid format for email address" in fault.message:
         return Permanent("Failed_InvalidEmailFormat", fault.code, "the address format was refused")
-    return Permanent("Failed", fault.code[:100], detail)
+    return Permanent("Failed", fault.code, detail)
 
 
-def judge_submission(status: int, after: float | None, body: bytes, operation_id: str) -> Outcome:
-    """The outcome of a submission. `after` is what Retry-After said, in seconds."""
+def judge_submission(
+    status: int, after: float | None, body: bytes, operation_id: str, location: str = ""
+) -> Outcome:
+    """The outcome of a submission under our `operation_id`. `after` is what Retry-After said, in seconds, `location` the
+    Operation-Location. Reports name the provider's id, which is another where it did not take ours.
+    """
     if 200 <= status < 300:
-        return Accepted(operation_id, f"HTTP {status}")
-    fault = _fault(body)
-    code = fault.code[:100] or f"HTTP {status}"
+        return Accepted(_operation_id(body, location) or operation_id, f"HTTP {status}")
+    fault = _fault(_read(body)) or _Fault()
+    code = fault.code or f"HTTP {status}"
     if status == 429 or fault.code == "TooManyRequests":
         return Temporary(
             PAUSE_SECONDS if after is None else after, code, "the provider asks to wait", "provider"
@@ -175,14 +204,13 @@ def judge_operation(status: int, after: float | None, body: bytes) -> Standing:
         return Missing()
     if status != 200:
         return Temporary(after, f"HTTP {status}", "the provider did not say", "provider")
-    try:
-        found = msgspec.json.decode(body, type=_Operation)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return Temporary(after, "", "the provider's answer could not be read", "provider")
-    match found.status:
+    found = _read(body)
+    match _text(found, "status"):
+        case "":
+            return Temporary(after, "", "the provider's answer could not be read", "provider")
         case "Succeeded":
             return Passed()
-        case "Failed" | "Canceled":
-            return _refused(found.error or _Fault(found.status, "the provider gave no reason"))
+        case "Failed" | "Canceled" as word:
+            return _refused(_fault(found) or _Fault(word, "the provider gave no reason"))
         case _:
             return Underway(after)

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Final
 from uuid import UUID
 
 from varsel.channels.email.bounces import (
+    READ_OCTETS,
     DeliveryStatus,
     ReturnAddress,
     read_bounce_address,
-    read_delivery_status,
+    read_delivery_statuses,
 )
 from varsel.channels.email.receiver import OK, Answer, Envelope, SmtpReceiver
 
 OnBounce = Callable[[UUID, DeliveryStatus | None, bytes], Awaitable[None]]
-"""Notification, what the mail says about it (None when it is no bounce), and the mail itself."""
+"""Notification, what the mail says about it (None when it is no bounce), and the beginning of the mail."""
 
+# A bounce may carry all of the mail that it returns, with its files in base64; refused it would be lost, since nobody repeats it.
+_MOST_OCTETS: Final = 40_000_000
 _UNKNOWN = b"550 5.1.1 No such return address\r\n"
 
 
@@ -29,7 +33,13 @@ class BounceServer:
         self._returning = returning
         self._on_bounce = on_bounce
         self._receiver = SmtpReceiver(
-            host, port, self._take, judge=self._judge, hostname=returning.domain, most_octets=1 << 20
+            host,
+            port,
+            self._take,
+            judge=self._judge,
+            hostname=returning.domain,
+            most_octets=_MOST_OCTETS,
+            kept_octets=READ_OCTETS,
         )
 
     @property
@@ -52,11 +62,12 @@ class BounceServer:
         return OK if self._find(address) is not None else _UNKNOWN
 
     async def _take(self, envelope: Envelope) -> Answer:
-        for recipient in envelope.recipients:
-            notification_id = self._find(recipient.address)
-            if notification_id is not None:
-                status = read_delivery_status(
-                    envelope.content, recipient.address, self._returning, from_nobody=not envelope.sender
-                )
-                await self._on_bounce(notification_id, status, envelope.content)
+        said = await read_delivery_statuses(
+            envelope.content,
+            (recipient.address for recipient in envelope.recipients),
+            self._returning,
+            from_nobody=not envelope.sender,
+        )
+        for notification_id, status in said:
+            await self._on_bounce(notification_id, status, envelope.content)
         return OK

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import imaplib
+import itertools
 import re
 import ssl
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 from email.parser import BytesHeaderParser
 from typing import Final, Literal, Self
 
+from varsel.channels.email.bounces import READ_OCTETS
 from varsel.channels.email.connect import LOOPBACK
 from varsel.channels.urls import ProviderUrl, ProviderUrlError, read_provider_url
 
@@ -26,9 +28,10 @@ _SCHEMES: Final[dict[str, tuple[Tls, int]]] = {
     "imap": ("none", 143),
 }
 _SECONDS: Final = 30.0
-_OCTETS: Final = 1 << 18  # of one mail: a report stands before the mail that it returns
+_RECIPIENTS: Final = 100  # of one mail, as over SMTP (RFC 5321 4.5.3.1.8)
 _ADDRESSED: Final = ("Delivered-To", "X-Original-To", "Envelope-To", "X-Envelope-To", "To", "Cc")
-_ADDRESS = re.compile(r"[A-Za-z0-9-]+@[A-Za-z0-9.-]+")
+# From the beginning of a word alone, and no longer than an address is (RFC 5321 4.5.3.1): what stands in a header is anything.
+_ADDRESS = re.compile(r"(?<![A-Za-z0-9-])[A-Za-z0-9-]{1,64}@[A-Za-z0-9.-]{1,255}")
 
 
 class MailboxError(Exception):
@@ -150,16 +153,17 @@ class Mailbox:
         return found
 
     def _fetch(self, imap: imaplib.IMAP4, uid: str) -> Letter | None:
-        for part in self._ok(imap.uid("FETCH", uid, f"(BODY.PEEK[]<0.{_OCTETS}>)")):
+        for part in self._ok(imap.uid("FETCH", uid, f"(BODY.PEEK[]<0.{READ_OCTETS}>)")):
             if isinstance(part, tuple) and len(part) > 1 and isinstance(part[1], bytes):
-                return _letter(uid, part[1])
+                return _letter(uid, part[1][:READ_OCTETS])
         return None  # taken away meanwhile
 
 
 def _letter(uid: str, content: bytes) -> Letter:
     head = BytesHeaderParser().parsebytes(content)
     addressed = (str(value) for name in _ADDRESSED for value in head.get_all(name, ()))
-    recipients = dict.fromkeys(found for value in addressed for found in _ADDRESS.findall(value))
+    found = (one[0] for value in addressed for one in _ADDRESS.finditer(value))
+    recipients = dict.fromkeys(itertools.islice(found, _RECIPIENTS))
     returned = str(head["Return-Path"] or "").strip()
     return Letter(uid, tuple(recipients), returned == "<>", content)
 

@@ -35,7 +35,9 @@ class Recipient:
 
 @dataclass(slots=True)
 class Envelope:
-    """One mail transaction. `content` is without dot-stuffing and complete once it is handed to the taker."""
+    """One mail transaction. `content` is without dot-stuffing, and once it is handed to the taker complete, but for what is beyond
+    the receiver's `kept_octets`.
+    """
 
     peer: str
     hello: str
@@ -58,7 +60,9 @@ Take = Callable[[Envelope], Answer | Awaitable[Answer]]
 
 
 class SmtpReceiver:
-    """Listens on a host and port (0 takes a free one, see `port` after `start`)."""
+    """Listens on a host and port (0 takes a free one, see `port` after `start`). Of mails up to `most_octets` the first `kept_octets`
+    are handed over (None: all of them); the rest is taken and forgotten as it comes.
+    """
 
     def __init__(
         self,
@@ -69,6 +73,7 @@ class SmtpReceiver:
         judge: JudgeRecipient | None = None,
         hostname: str = "varsel.localhost",
         most_octets: int = 25 * 1024 * 1024,
+        kept_octets: int | None = None,
         idle_seconds: float = 300.0,
     ) -> None:
         self.host = host
@@ -77,6 +82,7 @@ class SmtpReceiver:
         self.judge = judge
         self.hostname = hostname
         self.most_octets = most_octets
+        self.kept_octets = most_octets if kept_octets is None else kept_octets
         self.idle_seconds = idle_seconds
         self.connections: set[_Connection] = set()
         self._server: asyncio.Server | None = None
@@ -103,7 +109,8 @@ class _Connection(asyncio.Protocol):
         self._buffer = bytearray()
         self._searched = 0
         self._in_data = False
-        self._overflow = False
+        self._kept = bytearray()  # beginning of a mail that has more of it than is kept
+        self._passed = 0  # octets of it that left the buffer
         self._taking: asyncio.Task[None] | None = None
         self._closing = False
         self._hello = ""
@@ -183,24 +190,25 @@ class _Connection(asyncio.Protocol):
 
     def _read_data(self) -> bool:
         buffer = self._buffer
-        if buffer.startswith(b".\r\n"):
-            content, after = b"", 3
+        if not self._passed and buffer.startswith(b".\r\n"):
+            end, after = 0, 3
         else:
-            end = buffer.find(b"\r\n.\r\n", max(0, self._searched - 4))
-            if end < 0:
-                if len(buffer) > self._receiver.most_octets:
-                    self._overflow = True
-                    del buffer[:-4]
+            found = buffer.find(b"\r\n.\r\n", max(0, self._searched - 4))
+            if found < 0:
+                if len(buffer) > self._receiver.kept_octets:
+                    self._pass_over()
                 self._searched = len(buffer)
                 return False
-            content, after = bytes(buffer[: end + 2]), end + 5
+            end, after = found + 2, found + 5
+        size = self._passed + end
+        content = bytes(self._kept) + buffer[: min(end, self._receiver.kept_octets - len(self._kept))]
         del buffer[:after]
-        self._searched = 0
+        self._kept = bytearray()
+        self._passed = self._searched = 0
         self._in_data = False
         envelope, self._envelope = self._envelope, None
         assert envelope is not None
-        if self._overflow or len(content) > self._receiver.most_octets:
-            self._overflow = False
+        if size > self._receiver.most_octets:
             self._out.append(b"552 5.3.4 Message too big\r\n")
             return True
         if content.startswith(b"."):
@@ -214,6 +222,17 @@ class _Connection(asyncio.Protocol):
         else:
             self._taking = self._loop.create_task(self._await_answer(answer))
         return True
+
+    def _pass_over(self) -> None:
+        """Keep what is kept of the mail and forget the rest, but for the octets in which its end may begin."""
+        buffer, receiver = self._buffer, self._receiver
+        gone = len(buffer) - 4
+        self._passed += gone
+        if self._passed > receiver.most_octets:
+            self._kept.clear()  # it will be refused
+        elif len(self._kept) < receiver.kept_octets:
+            self._kept += buffer[: min(gone, receiver.kept_octets - len(self._kept))]
+        del buffer[:gone]
 
     async def _await_answer(self, awaited: Awaitable[Answer]) -> None:
         try:

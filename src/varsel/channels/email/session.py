@@ -75,6 +75,10 @@ class Session(asyncio.Protocol):
             await self._wait(seconds)
         return self._replies.popleft()
 
+    def said(self) -> Reply | None:
+        """A reply that came already, also when the connection ended behind it."""
+        return self._replies.popleft() if self._replies else None
+
     async def _wait(self, seconds: float) -> None:
         if self._ended is not None:
             raise ConnectionEnded(self._ended)

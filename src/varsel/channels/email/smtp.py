@@ -185,6 +185,9 @@ class SmtpChannel:
                 if refusal is not None:
                     mail, opened = opened, None
                     self._refused(session, run, mail, refusal)
+                    if not session.usable:
+                        session.abort()
+                        return
                     continue
                 following = await self._next(session, run) if session.pipelining else None
                 mail, opened = opened, None
@@ -246,8 +249,13 @@ class SmtpChannel:
                 if refusal is None:
                     return None
                 # RFC 2920 3.1: DATA was let through without a recipient; an end with no content leaves it.
-                session.write(b".\r\n")
-                await session.reply(self._timeouts.command)
+                # Whatever becomes of that, what was said about the recipient holds.
+                try:
+                    session.write(b".\r\n")
+                    if (await session.reply(self._timeouts.command)).code == 421:
+                        session.abort()
+                except ConnectionEnded:
+                    session.abort()
                 return refusal
             if reply.code // 100 not in (4, 5):
                 raise ConnectionEnded(f"the server answered {reply.code} out of turn")
@@ -297,7 +305,7 @@ class SmtpChannel:
                 ended = ConnectionEnded("the server closes the connection")
         except ConnectionEnded as end:
             ended = end
-            outcome = Unknown(str(end)) if dotted else Temporary(None, "", str(end), "provider")
+            outcome = Unknown(str(end)) if dotted else self._broken_off(session, end)
         except BaseException:
             # A dot that still waits in this process is not with the far end; abort throws it away.
             gone = dotted and not session.buffered
@@ -312,6 +320,14 @@ class SmtpChannel:
         run.settle(mail.message, self._blame.judge(outcome, asyncio.get_running_loop().time()))
         if ended is not None:
             raise ended
+
+    @staticmethod
+    def _broken_off(session: Session, end: ConnectionEnded) -> Permanent | Temporary:
+        """A connection that ended inside the content. A server that will not have the mail may say so and leave at once."""
+        reply = session.said()
+        if reply is not None and reply.code // 100 in (4, 5):
+            return judge(reply, "content")
+        return Temporary(None, "", str(end), "provider")
 
     @staticmethod
     def _judge_content(reply: Reply, mail: _Mail) -> Outcome:
@@ -421,16 +437,15 @@ class SmtpChannel:
             # 0.5, 1, 2 … 30 s, with jitter so that workers do not come back together. A server that lets connections wait
             # holds up what another one could take: it is left alone for longer than it was waited for.
             # Lanes that failed side by side are one failure.
-            if loop.time() >= self._retry_at:
+            now = loop.time()
+            if now >= self._retry_at:
                 pause = min(30.0, 0.5 * 2 ** min(self._failures, 6)) * random.uniform(0.8, 1.2)
-                pause = max(pause, min(60.0, _TIMES_WAITED * (loop.time() - began)))
+                pause = max(pause, min(60.0, _TIMES_WAITED * (now - began)))
                 self._failures += 1
-                self._retry_at = loop.time() + pause
+                self._retry_at = now + pause
             self._last_failure = failure.outcome
             raise NoConnection(
-                Temporary(
-                    self._retry_at - loop.time(), failure.outcome.code, failure.outcome.detail, "provider"
-                )
+                Temporary(self._retry_at - now, failure.outcome.code, failure.outcome.detail, "provider")
             ) from None
         self._failures = 0
         return session

@@ -17,6 +17,8 @@ from varsel.runtime.times import OSLO
 
 MOST_OCTETS: Final = 1 << 20
 """Largest body that is read; a list of several thousand reports is smaller."""
+MOST_REPORTS: Final = 5_000
+"""Of one list: each becomes a row, and a body of this size holds many times as many that say nothing."""
 
 
 #: word of the gateway -> stored result; every other word is Failed (docs/reference/delivery.md 8.2).
@@ -85,6 +87,10 @@ class IncompleteReport(ReportError):
     """The delivery report lacks RCV or STATE."""
 
 
+class CrowdedReport(ReportError):
+    """The delivery report has more than 5000 MSG elements."""
+
+
 class OversizeReport(ReportError):
     """The delivery report is too large."""
 
@@ -119,6 +125,8 @@ def read_reports(body: bytes, charset: str | None = None) -> list[Report]:
     entries = list(root.iterfind("MSG")) if root.tag == "MSGLST" else list(root.iterfind("MSGLST/MSG"))
     if not entries:
         raise NoReport
+    if len(entries) > MOST_REPORTS:
+        raise CrowdedReport
     read = [_report(entry) for entry in entries]
     reports = [report for report in read if report is not None]
     if len(reports) < len(read):

@@ -67,7 +67,7 @@ update orders set state = 'Registered' where id in (select order_id from back) a
 -- name: release_lapsed_due
 -- Leases that ran out go back untouched.
 with lapsed as (
-    select order_id from due where owner is not null and lease_until < clock_timestamp() limit 500 for update skip locked
+    select order_id from due where owner is not null and lease_until < statement_timestamp() limit 500 for update skip locked
 ), back as (
     update due set owner = null, lease_until = null where order_id in (select order_id from lapsed) returning order_id
 )

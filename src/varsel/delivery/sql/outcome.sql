@@ -1,9 +1,10 @@
 -- name: accept
 -- Messages that providers took: attempt, reference, status, and the wait for the final word. A handoff that was settled meanwhile
--- leaves only its reference, by which the reports will still find the message. Family 'dsn' is e-mail whose bounces name the
--- notification itself; without one it becomes Delivered at the end of its wait. A provider that decides later is asked after $9, and
--- until then the message is still on its way. Answers whether a report about them waits already: looked up message by message, where a
--- join might read all of the queue (docs/decisions/0010-queue-plans.md).
+-- leaves only its reference, by which the reports will still find the message. A reference that a provider gives a second time, as
+-- one does whose counter began anew, is the newer message's from now on. Family 'dsn' is e-mail whose bounces name the notification
+-- itself; without one it becomes Delivered at the end of its wait. A provider that decides later is asked after $9, and until then the
+-- message is still on its way. Answers whether a report about them waits already: looked up message by message, where a join might
+-- read all of the queue (docs/decisions/0010-queue-plans.md).
 with w as (
     select *, case family when 'dsn' then replace(notification_id::text, '-', '') else reference end as key
     from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $9::interval[])
@@ -16,7 +17,9 @@ with w as (
     from ended e join w on w.attempt_id = e.attempt_id
 ), known as (
     insert into provider_reference (provider, reference, order_id, notification_id)
-    select family, key, order_id, notification_id from w where key <> '' on conflict do nothing
+    select distinct on (family, key) family, key, order_id, notification_id from w where key <> '' order by family, key, attempt_id desc
+    on conflict (provider, reference) do update set order_id = excluded.order_id, notification_id = excluded.notification_id
+    where provider_reference.notification_id <> excluded.notification_id
 ), moved as (
     update notification n set reference = nullif(w.reference, ''), provider = e.provider, status_at = $8,
         status = case when w.ask_after is not null then 'Sending' when e.channel = 'Email' then 'Succeeded' else 'Accepted' end,

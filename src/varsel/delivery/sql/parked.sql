@@ -1,11 +1,12 @@
 -- name: parked_reports
 -- Reports that are the operator's, and with $3 also those that still wait for their message; newest first, at most $5. $1 is a
--- family, $2 a reason, $4 ids; null leaves a condition out. `known` says whether the message has become known since.
+-- family, $2 a reason, $4 ids, $6 a report that all are older than; null leaves a condition out. `known` says whether the message has
+-- become known since.
 select p.report_id, p.provider, p.reference, p.word, p.status, p.received_at, p.give_up_at, p.reason, p.dead_at, p.attempts,
     exists (select from provider_reference r where r.provider = p.provider and r.reference = p.reference) as known
 from parked_report p
 where ($1::text is null or p.provider = $1) and ($2::text is null or p.reason = $2) and ($3 or p.dead_at is not null)
-    and ($4::uuid[] is null or p.report_id = any($4))
+    and ($4::uuid[] is null or p.report_id = any($4)) and ($6::uuid is null or p.report_id < $6)
 order by p.report_id desc limit $5;
 
 -- name: raw_report

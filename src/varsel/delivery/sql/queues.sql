@@ -30,5 +30,5 @@ from (
     from (select created_at from feed_pending order by mark limit $2) f
     union all
     select 'webhook', '', -1, count(*), extract(epoch from clock_timestamp() - min(next_at))
-    from (select next_at from webhook_event where owner is null and next_at <= clock_timestamp() limit $2) w
+    from (select next_at from webhook_event where owner is null and next_at <= statement_timestamp() limit $2) w
 ) q;

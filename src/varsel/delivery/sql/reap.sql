@@ -15,29 +15,35 @@ update worker set heartbeat_at = clock_timestamp() where id = $1 returning true;
 -- What waits at $1: the net below the wake-ups. $2 is the silence after which a worker is dead; held handoffs are over at $3. Nothing
 -- is looked for that lies before $4 (due), $5 (feed) and $6 (reports); before $7 (leases and patience, machine clock), $8 (lives),
 -- $9 (waits) and $10 (open handoffs); and in each channel $11 and lane $12 before $13: lanes are answered by their number in that list.
-select clock_timestamp() as at,
+-- Times are those of the statement: of the clock, which is another at every row, an index knows no end. Of reports that are to be given
+-- up only the first thousand are looked at: a backlog of those that can be applied lies before them.
+select statement_timestamp() as at,
     exists (select from due where owner is null and due_at <= $1 and due_at >= $4) as due,
     exists (select from feed_pending where mark >= $5) as feed,
     exists (select from parked_report p join provider_reference r on r.provider = p.provider and r.reference = p.reference
         where p.report_id >= $6 and p.dead_at is null and p.status is not null) as report,
-    exists (select from worker where heartbeat_at < clock_timestamp() - $2::interval) as dead,
-    exists (select from due where owner is not null and lease_until < clock_timestamp() and lease_until >= $7) as lapsed_due,
-    exists (select from ready where owner is not null and lease_until < clock_timestamp() and lease_until >= $7) as lapsed_ready,
+    exists (select from worker where heartbeat_at < statement_timestamp() - $2::interval) as dead,
+    exists (select from due where owner is not null and lease_until < statement_timestamp() and lease_until >= $7) as lapsed_due,
+    exists (select from ready where owner is not null and lease_until < statement_timestamp() and lease_until >= $7) as lapsed_ready,
     exists (select from ready where expires_at <= $1 and expires_at >= $8) as expired,
     exists (select from awaiting where until <= $1 and until >= $9 and until < 'infinity') as awaited,
-    exists (select from handoff where settle_at <= clock_timestamp()) as unsettled,
+    exists (select from handoff where settle_at <= statement_timestamp()) as unsettled,
     exists (select from handoff where unknown_at is not null and settle_at is null and expires_at <= $3) as held,
     exists (select from handoff h where h.attempt_id >= $10 and h.unknown_at is null
         and not exists (select from worker v where v.id = h.worker)) as orphaned,
     (select attempt_id from handoff where attempt_id >= $10 and unknown_at is null order by attempt_id limit 1) as first_open,
-    exists (select from parked_report where dead_at is null and give_up_at <= clock_timestamp() and give_up_at >= $7) as given_up,
+    exists (select from (
+            select provider, reference, status from parked_report
+            where dead_at is null and give_up_at <= statement_timestamp() and give_up_at >= $7 order by give_up_at limit 1000) p
+        where p.status is null or (
+            select r.order_id from provider_reference r where r.provider = p.provider and r.reference = p.reference) is null) as given_up,
     exists (select from handoff where unknown_at is not null and settle_at is null and channel = 'Sms')
         or exists (select from handoff where unknown_at is not null and settle_at is not null and channel = 'Sms') as lost,
     array(select l.number from unnest($11::text[], $12::smallint[], $13::timestamptz[]) with ordinality as l (channel, lane, place, number)
         where exists (select from ready r where r.owner is null and r.channel = l.channel and r.lane = l.lane
             and r.ready_at <= $1 and r.ready_at >= l.place)) as lanes,
-    (select json_object_agg(provider, extract(epoch from paused_until - clock_timestamp())) from provider_state
-        where paused_until > clock_timestamp()) as paused;
+    (select json_object_agg(provider, extract(epoch from paused_until - statement_timestamp())) from provider_state
+        where paused_until > statement_timestamp()) as paused;
 
 -- name: pause_provider
 -- Pause a provider for $2, never shortening a pause.
@@ -47,7 +53,7 @@ on conflict (provider) do update set paused_until = greatest(provider_state.paus
 
 -- name: dead_workers
 -- Incarnations without a sign of life for $1.
-select id from worker where heartbeat_at < clock_timestamp() - $1::interval for update skip locked;
+select id from worker where heartbeat_at < statement_timestamp() - $1::interval for update skip locked;
 
 -- name: doubt_of_workers
 -- Open handoffs of incarnations $1, or of none that is registered, cannot be known; e-mail is settled after $2, SMS after $3, and
@@ -109,7 +115,7 @@ select attempt_id, notification_id, order_id, channel, provider, expires_at, set
     (select count(*) from attempt a where a.order_id = h.order_id and a.notification_id = h.notification_id and a.outcome = 'unknown')
         as before
 from handoff h
-where settle_at <= clock_timestamp() or (unknown_at is not null and settle_at is null and expires_at <= $1)
+where settle_at <= statement_timestamp() or (unknown_at is not null and settle_at is null and expires_at <= $1)
 limit 500;
 
 -- name: hold

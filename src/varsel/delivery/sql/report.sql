@@ -25,10 +25,15 @@ for update of p skip locked;
 delete from parked_report where report_id = any($1::uuid[]);
 
 -- name: give_up_reports
--- Reports whose message never became known are the operator's now.
+-- Reports whose message never became known are the operator's now. Those whose message is known were only not applied yet: nobody may
+-- have been there to do it. Looked up report by report, where a join might read all references; the time is asked for once, so that it
+-- can be the end of the index's range.
 update parked_report set dead_at = clock_timestamp(), reason = 'RETRY_THRESHOLD_EXCEEDED'
-where report_id = any(array(select report_id from parked_report where dead_at is null and give_up_at <= clock_timestamp() limit 500
-    for update skip locked))
+where report_id = any(array(
+    select p.report_id from parked_report p
+    where p.dead_at is null and p.give_up_at <= (select clock_timestamp()) and (p.status is null
+        or (select r.order_id from provider_reference r where r.provider = p.provider and r.reference = p.reference) is null)
+    limit 500 for update of p skip locked))
 returning report_id;
 
 -- name: bury_reports

@@ -60,7 +60,7 @@ delete from feed where (creator, seq) in (select creator, seq from feed where cr
 -- name: forget_dead_reports
 -- Reports that nobody could use, $1 old.
 delete from parked_report where report_id = any(array(
-    select report_id from parked_report where dead_at < clock_timestamp() - $1::interval limit 10000)) returning report_id;
+    select report_id from parked_report where dead_at < statement_timestamp() - $1::interval limit 10000)) returning report_id;
 
 -- name: fold_sums
 -- One row a day, creator, kind and status, for days before $1.
@@ -77,4 +77,4 @@ select day, creator, what, status, sum(number), sum(parts) from gone group by 1,
 with p as (
     delete from pacing where slice < extract(epoch from clock_timestamp())::bigint - 3600
 )
-delete from webhook_attempt where at < clock_timestamp() - interval '30 days';
+delete from webhook_attempt where at < statement_timestamp() - interval '30 days';

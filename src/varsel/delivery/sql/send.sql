@@ -77,7 +77,7 @@ where r.owner = $1 and r.channel = $2 and r.lane = $3 and r.notification_id <> a
 -- name: release_lapsed_ready
 -- Leases that ran out go back untouched.
 update ready set owner = null, lease_until = null where notification_id = any(array(
-    select notification_id from ready where owner is not null and lease_until < clock_timestamp() limit 1000 for update skip locked));
+    select notification_id from ready where owner is not null and lease_until < statement_timestamp() limit 1000 for update skip locked));
 
 -- name: intend
 -- Write down that messages are about to leave, unless their order was cancelled or somebody else holds them; which ones may go.

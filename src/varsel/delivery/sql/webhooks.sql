@@ -3,20 +3,20 @@
 select w.id
 from webhook w
     left join unnest($1::uuid[], $2::timestamptz[], $3::uuid[]) as p (webhook_id, next_at, id) on p.webhook_id = w.id
-where (w.teller is null or w.telling_until < clock_timestamp())
+where (w.teller is null or w.telling_until < statement_timestamp())
     and exists (select from webhook_event
-        where webhook_id = w.id and owner is null and next_at <= clock_timestamp()
+        where webhook_id = w.id and owner is null and next_at <= statement_timestamp()
             and (next_at, id) > (coalesce(p.next_at, '-infinity'), coalesce(p.id, '00000000-0000-0000-0000-000000000000'))
-            and ((w.disabled_at is null and coalesce(w.rest_until <= clock_timestamp(), true)) or type = 'webhook.test'));
+            and ((w.disabled_at is null and coalesce(w.rest_until <= statement_timestamp(), true)) or type = 'webhook.test'));
 
 -- name: lock_webhooks
 -- Those of the endpoints $1 that still nobody tells anything, at most $2.
-select id from webhook where id = any($1::uuid[]) and (teller is null or telling_until < clock_timestamp())
+select id from webhook where id = any($1::uuid[]) and (teller is null or telling_until < statement_timestamp())
 limit $2 for no key update skip locked;
 
 -- name: take_webhooks
 -- From now on owner $2 tells the locked endpoints $1 something, for time $3.
-update webhook set teller = $2, telling_until = clock_timestamp() + $3::interval where id = any($1::uuid[]);
+update webhook set teller = $2, telling_until = statement_timestamp() + $3::interval where id = any($1::uuid[]);
 
 -- name: leave_webhook
 -- Endpoint $1 may be told something by others than owner $2.
@@ -32,17 +32,17 @@ with chosen as (
         join webhook w on w.id = p.webhook_id
         cross join lateral (
             select id from webhook_event
-            where webhook_id = w.id and owner is null and next_at <= clock_timestamp()
+            where webhook_id = w.id and owner is null and next_at <= statement_timestamp()
                 and (next_at, id) > (p.next_at, p.id)
-                and ((w.disabled_at is null and coalesce(w.rest_until <= clock_timestamp(), true)) or type = 'webhook.test')
+                and ((w.disabled_at is null and coalesce(w.rest_until <= statement_timestamp(), true)) or type = 'webhook.test')
             order by next_at, id limit $1 for update skip locked) e
     limit 1000
 ), taken as (
-    update webhook_event set owner = $2, lease_until = clock_timestamp() + $3::interval
+    update webhook_event set owner = $2, lease_until = statement_timestamp() + $3::interval
     where id = any(array(select id from chosen)) returning *
 )
 select t.id, t.webhook_id, t.next_at, t.type, t.seq, t.order_id, t.notification_id, t.status, t.at, t.tries, w.failures, w.url, w.secret,
-    case when w.previous_until > clock_timestamp() then w.previous end as previous, f.entry,
+    case when w.previous_until > statement_timestamp() then w.previous end as previous, f.entry,
     convert_to(to_json(o.senders_reference)::text, 'UTF8') as senders_reference, n.channel,
     convert_to(to_json(n.address)::text, 'UTF8') as address
 from taken t join webhook w on w.id = t.webhook_id
@@ -54,7 +54,7 @@ order by t.webhook_id, t.next_at, t.id;
 -- name: release_lapsed_webhook_events
 -- Events whose lease ran out wait again.
 update webhook_event set owner = null, lease_until = null
-where id = any(array(select id from webhook_event where owner is not null and lease_until < clock_timestamp() limit 1000
+where id = any(array(select id from webhook_event where owner is not null and lease_until < statement_timestamp() limit 1000
     for update skip locked));
 
 -- name: leave_webhook_events
@@ -112,9 +112,9 @@ delete from webhook_event where webhook_id = $1 and type <> 'webhook.test';
 -- name: forget_webhook_attempts
 -- Attempts older than $1, and events that nobody will be told any more, because their endpoint is off or they are older than $2.
 with old as (
-    delete from webhook_attempt where at < clock_timestamp() - $1::interval
+    delete from webhook_attempt where at < statement_timestamp() - $1::interval
 )
-delete from webhook_event where created_at < clock_timestamp() - $2::interval and owner is null;
+delete from webhook_event where created_at < statement_timestamp() - $2::interval and owner is null;
 
 -- name: tell_unsendable
 -- Messages that end as they are made, as nothing of them can be sent, are a change to those who want every change.
