@@ -1,7 +1,8 @@
 """Asking providers that decide later, and about handoffs whose answer was lost (docs/reference/delivery.md 7.7).
 
 A question never hands anything over: whatever goes wrong with it, the message stays where it is and is asked about again,
-with growing pauses and a cap (11.2, 11.3 rule 8), and a provider that asks for time is asked nothing before. A provider's last word is stored as a report and applied like one.
+with growing pauses and a cap (11.2, 11.3 rule 8), and a provider that asks for time is asked nothing before. A provider's
+last word is stored as a report and applied like one.
 """
 
 from __future__ import annotations
@@ -23,12 +24,15 @@ from varsel.delivery.model import ACS, FIRST_POLL, reference_family
 from varsel.delivery.reports import RawReport, ReportStore
 from varsel.runtime.clock import Calendar, Machine
 from varsel.runtime.errors import Unavailable
+from varsel.runtime.metrics import counter
 from varsel.runtime.settings import Settings
 from varsel.store import queries
 from varsel.store.database import Database
 
 _sql = queries.load("varsel.delivery")
 log = structlog.get_logger("varsel.delivery")
+
+_settled = counter("unknown_settled")
 
 EVERY: Final = 1.0  # seconds between looks at what is to be asked
 BATCH: Final = 100
@@ -183,6 +187,7 @@ class Poller:
                 _sql.certainly_not_taken, missing, self._patience, self._calendar.now()
             )
             if again:
+                _settled.labels("Email", "resend").inc(len(again))
                 log.warning(
                     "messages that never arrived are sent again", action="delivery.resend", number=len(again)
                 )
