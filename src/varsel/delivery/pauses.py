@@ -15,8 +15,8 @@ from varsel.runtime.clock import Machine
 
 DOUBTS: Final = 5
 """Outcomes in a row that became unknown, after which a provider is in doubt."""
-_FIRST_REST: Final = 60.0
-_LONGEST_REST: Final = 900.0
+_FIRST_REST: Final = 5.0
+_LONGEST_REST: Final = 300.0
 _PROBE: Final = 1.0  # seconds after which somebody looks again what became of a message on trial
 
 
@@ -24,8 +24,8 @@ class Watched:
     """A channel whose provider is left alone when whatever it gets becomes unknown.
 
     A gateway that answers 502 to everything refuses nothing, so no pause would ever begin, and all messages would end
-    up where nobody may send them again. Five unknown outcomes in a row put the provider in doubt: it rests, 60 s and then
-    twice as long each time, at most 15 minutes, and between rests it gets one message at a time, until it answers. What
+    up where nobody may send them again. Five unknown outcomes in a row put the provider in doubt: it rests, 5 s and then
+    twice as long each time, at most 5 minutes, and between rests it gets one message at a time, until it answers. What
     one call lost came to light in one turn of the event loop: however many messages that were, nothing rests for it alone.
     """
 
