@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
+from tests.engine.endpoints import KEY, Endpoint, listening
 from tests.engine.fakes import FakeChannel, NoOutbound, NoResolver
 from varsel.delivery.room import Worker
+from varsel.delivery.webhooks import WebhookLane
 from varsel.runtime.clock import SystemMachine
+from varsel.runtime.outbound import GuardedClient
 from varsel.runtime.settings import Settings
 from varsel.store.database import BY_INDEX, Database, Listener
 from varsel.store.secrets import MasterKey
@@ -89,3 +92,24 @@ async def make_worker(database: Database, listener: Listener, days: Days) -> Asy
     yield make
     for worker in started:
         await worker.stop()
+
+
+@pytest.fixture
+async def endpoint() -> AsyncIterator[Endpoint]:
+    async with listening() as one:
+        yield one
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[GuardedClient]:
+    client = GuardedClient(SystemMachine(), sandbox=True)
+    yield client
+    await client.close()
+
+
+@pytest.fixture
+async def lane(database: Database, client: GuardedClient) -> AsyncIterator[WebhookLane]:
+    lane = WebhookLane(database, SystemMachine(), client, KEY)
+    lane.start()
+    yield lane
+    await lane.stop()

@@ -287,6 +287,18 @@ async def test_a_register_that_stays_down_ends_the_order_with_its_life(
     assert await state(database, order) == "Completed"
 
 
+def silent(number: int, email: EmailText = EMAIL, *, url: str = SLOW) -> list[OrderContent]:
+    """Orders whose condition is asked of a host that says nothing; `url` may hold `{n}`."""
+    return [
+        OrderContent(
+            (Recipient(email=f"u{n}@slow.example"),),
+            email=email,
+            condition_endpoint=url.format(n=1000 + n % 40),
+        )
+        for n in range(number)
+    ]
+
+
 class SlowOutbound:
     """One host that says nothing until it is let go, and others that agree at once."""
 
@@ -310,15 +322,7 @@ async def test_a_slow_condition_delays_its_own_orders_only(
     await contacts(database)
     email, outbound = FakeChannel(), SlowOutbound()
     await make_worker(email, outbound=outbound, registers=BuiltinRegisters(database, sandbox=False))
-    slow = [
-        OrderContent(
-            (Recipient(email=f"u{n}@slow.example"),),
-            email=EMAIL,
-            condition_endpoint=f"https://slow.example/{n}",
-        )
-        for n in range(300)
-    ]
-    await place_all(database, slow, requested_at=NOON)
+    await place_all(database, silent(300), requested_at=NOON)
     await until(lambda: outbound.open)
     for n in range(3):
         await place(
@@ -372,11 +376,7 @@ async def test_large_orders_wait_for_their_own_condition_only(
 ) -> None:
     email, outbound = FakeChannel(), SlowOutbound()
     await make_worker(email, outbound=outbound)
-    slow = [
-        OrderContent((Recipient(email=f"u{n}@slow.example"),), email=LONG, condition_endpoint=f"{SLOW}/{n}")
-        for n in range(100)
-    ]
-    await place_all(database, slow, requested_at=NOON)
+    await place_all(database, silent(100, LONG), requested_at=NOON)
     await until(lambda: outbound.open == ASKING)
     await place(database, "direct@example.org", requested_at=NOON, email=LONG)
     await place(
@@ -396,11 +396,7 @@ async def test_a_large_order_of_a_crowded_group_comes_back(
 ) -> None:
     email, outbound = FakeChannel(), SlowOutbound()
     await make_worker(email, outbound=outbound)
-    slow = [
-        OrderContent((Recipient(email=f"u{n}@slow.example"),), email=LONG, condition_endpoint=f"{SLOW}/{n}")
-        for n in range(LEASED + 6)
-    ]
-    await place_all(database, slow, requested_at=NOON)
+    await place_all(database, silent(LEASED + 6, LONG), requested_at=NOON)
 
     async def put_back() -> bool:
         return bool(
@@ -438,15 +434,7 @@ async def test_the_conditions_of_many_hosts_leave_room_for_others(
     await contacts(database)
     email, outbound = FakeChannel(), SlowOutbound()
     await make_worker(email, outbound=outbound, registers=BuiltinRegisters(database, sandbox=False))
-    slow = [
-        OrderContent(
-            (Recipient(email=f"u{n}@slow.example"),),
-            email=EMAIL,
-            condition_endpoint=f"https://slow.example:{1000 + n % 40}/",
-        )
-        for n in range(1600)
-    ]
-    await place_all(database, slow, requested_at=NOON)
+    await place_all(database, silent(1600, url="https://slow.example:{n}/"), requested_at=NOON)
     await until(lambda: outbound.open)
     await place(database, Recipient(person="17913949999"), requested_at=NOON, channel="Email")
     await place(

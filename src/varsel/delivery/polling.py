@@ -183,9 +183,7 @@ class Poller:
             if early:
                 self._early()
         if missing:
-            again = await self._database.fetch(
-                _sql.certainly_not_taken, missing, self._patience, self._calendar.now()
-            )
+            again = await self._database.fetch(_sql.resend, missing, self._calendar.now(), self._patience)
             if again:
                 _settled.labels("Email", "resend").inc(len(again))
                 log.warning(

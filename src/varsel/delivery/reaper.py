@@ -180,7 +180,7 @@ class Reaper:
         if rows:
             step("settle.before_commit")
         if again:
-            await self._database.execute(_sql.resend, again, now)
+            await self._database.execute(_sql.resend, again, now, None)
             for row in rows:
                 if row["attempt_id"] in again:
                     _settled.labels(row["channel"], "resend").inc()

@@ -6,19 +6,13 @@ import asyncio
 import re
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from aiosmtpd.smtp import SMTP as ReferenceServer
 from aiosmtpd.smtp import AuthResult
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from tests.support.polling import until
 from tests.support.watchdog import watchdog
@@ -76,7 +70,7 @@ class MailFar:
         )
 
 
-class _Keep:
+class Keep:
     """A taker for the reference server."""
 
     def __init__(self) -> None:
@@ -130,6 +124,15 @@ async def hello(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *ext
     writer.write("".join(f"250{'-' if line is not lines[-1] else ' '}{line}\r\n" for line in lines).encode())
 
 
+async def to_the_content(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Take a mail as far as the first thousand octets of its content."""
+    await hello(reader, writer, "PIPELINING")
+    for answer in (b"250 ok\r\n", b"250 ok\r\n", b"354 go\r\n"):
+        await reader.readline()
+        writer.write(answer)
+    await reader.readexactly(1000)
+
+
 @pytest.fixture
 async def far() -> AsyncIterator[MailFar]:
     held = asyncio.Event()
@@ -148,7 +151,7 @@ async def far() -> AsyncIterator[MailFar]:
 
     far = MailFar(inbox, held, mails)
     async with reference_server(
-        _Keep(), authenticator=lambda *_: AuthResult(success=False, handled=False), auth_require_tls=False
+        Keep(), authenticator=lambda *_: AuthResult(success=False, handled=False), auth_require_tls=False
     ) as port:
         far.refusing = port
         yield far
@@ -229,7 +232,7 @@ async def test_smtputf8_only_where_the_local_part_needs_it(far: MailFar) -> None
 
 
 async def test_smtputf8_not_offered() -> None:
-    handler = _Keep()
+    handler = Keep()
     async with reference_server(handler) as port:
         channel = channel_to(port)
         message, ascii_only = email("åse@example.org"), email("ase@blåbær.example.org")
@@ -412,11 +415,7 @@ async def test_what_was_said_of_a_recipient_holds_whatever_comes_after(end: str)
 )
 async def test_a_server_that_refuses_inside_the_content_and_leaves(said: bytes, result: str) -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await hello(reader, writer, "PIPELINING")
-        for answer in (b"250 ok\r\n", b"250 ok\r\n", b"354 go\r\n"):
-            await reader.readline()
-            writer.write(answer)
-        await reader.readexactly(1000)
+        await to_the_content(reader, writer)
         writer.write(said)
         writer.write_eof()
         await reader.read()
@@ -475,11 +474,7 @@ async def test_a_full_server_says_421(stage: str) -> None:
 
 async def test_lost_in_the_middle_of_the_content_was_not_sent() -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await hello(reader, writer, "PIPELINING")
-        for answer in (b"250 ok\r\n", b"250 ok\r\n", b"354 go\r\n"):
-            await reader.readline()
-            writer.write(answer)
-        await reader.readexactly(1000)
+        await to_the_content(reader, writer)
         writer.transport.abort()
 
     async with scripted(script) as port:
@@ -521,120 +516,11 @@ async def test_what_is_no_smtp_is_not_believed() -> None:
         await channel.close()
 
 
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ssl.SSLContext, Path]]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    moment = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(moment - timedelta(days=1))
-        .not_valid_after(moment + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    folder = tmp_path_factory.mktemp("certificate")
-    pem = folder / "ca.pem"
-    pem.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    private = folder / "key.pem"
-    private.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-    )
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(pem, private)
-    yield context, pem
-
-
-def _only_varsel(
-    server: object, session: object, envelope: object, mechanism: str, data: object
-) -> AuthResult:
-    return AuthResult(success=(data.login, data.password) == (b"varsel", b"hemmelig"), handled=True)
-
-
-@pytest.mark.parametrize("tls", ["implicit", "starttls", "offered"])
-async def test_tls_and_log_on(certificate: tuple[ssl.SSLContext, Path], tls: str) -> None:
-    context, authority = certificate
-    handler = _Keep()
-    implicit = tls == "implicit"
-    async with reference_server(
-        handler,
-        tls=context if implicit else None,
-        tls_context=None if implicit else context,
-        authenticator=_only_varsel,
-        auth_required=not implicit,
-        auth_require_tls=not implicit,
-    ) as port:
-        endpoint = SmtpEndpoint("localhost", port, tls, "varsel", "hemmelig", str(authority))
-        channel = SmtpChannel(endpoint, lambda: NOW)
-        messages = [email() for _ in range(20)]
-        engine = await deliver(channel, *messages)
-        assert all(isinstance(engine.outcome(message), Accepted) for message in messages), engine.outcomes
-        assert len(handler.kept) == 20
-        await channel.close()
-
-
-async def test_a_certificate_that_does_not_hold(certificate: tuple[ssl.SSLContext, Path]) -> None:
-    context, _ = certificate
-    async with reference_server(_Keep(), tls_context=context) as port:
-        for tls, kind in (("starttls", Temporary), ("offered", Accepted)):
-            channel, message = SmtpChannel(SmtpEndpoint("localhost", port, tls), lambda: NOW), email()
-            engine = await deliver(channel, message)
-            assert isinstance(engine.outcome(message), kind)
-            await channel.close()
-
-
-async def test_starttls_is_insisted_on() -> None:
-    async with reference_server(_Keep()) as port:
-        channel, message = SmtpChannel(SmtpEndpoint("localhost", port, "starttls"), lambda: NOW), email()
-        engine = await deliver(channel, message)
-        assert isinstance(engine.outcome(message), Temporary)
-        await channel.close()
-
-
 async def test_idle_connections_are_left(far: MailFar) -> None:
     channel = channel_to(far.inbox.port, timeouts=Timeouts(idle=0.02))
     await deliver(channel, email())
     await until(lambda: not far.inbox._receiver.connections)
     await channel.close()
-
-
-async def test_a_certificate_file_that_is_not_there() -> None:
-    endpoint = SmtpEndpoint("127.0.0.1", free_port(), "starttls", ca_file="/nowhere/ca.pem")
-    channel, message = SmtpChannel(endpoint, lambda: NOW), email()
-    engine = await deliver(channel, message)
-    outcome = engine.outcome(message)
-    assert isinstance(outcome, Temporary)
-    assert outcome.scope == "provider"
-
-
-@pytest.mark.parametrize(("host", "logs_on"), [("127.0.0.1", True), ("127.0.0.2", False)])
-async def test_a_password_is_sent_in_clear_on_this_machine_only(host: str, logs_on: bool) -> None:
-    said: list[bytes] = []
-
-    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await hello(reader, writer, "AUTH PLAIN")
-        said.append(await reader.readline())
-
-    async with scripted(script, host) as port:
-        channel, message = (
-            SmtpChannel(SmtpEndpoint(host, port, "offered", "varsel", "hemmelig"), lambda: NOW),
-            email(),
-        )
-        engine = await deliver(channel, message)
-        outcome = engine.outcome(message)
-        assert isinstance(outcome, Temporary)
-        assert outcome.scope == "provider"
-        assert ("no TLS" in outcome.detail) is not logs_on
-        await until(lambda: said)
-        assert said[0].startswith(b"AUTH") is logs_on
-        await channel.close()
 
 
 @pytest.mark.parametrize(

@@ -35,28 +35,3 @@ update awaiting set poll_at = null where notification_id = any($1::uuid[]);
 select attempt_id, notification_id, order_id, provider, expires_at, unknown_at from handoff
 where unknown_at is not null and settle_at is null and provider = any($1::text[]) and (unknown_at, attempt_id) > ($2, $3)
 order by unknown_at, attempt_id limit 200;
-
--- name: certainly_not_taken
--- Handoffs that their provider does not know, long enough ($2) after they became unknown: the attempt is written down, and the message
--- waits again, for any provider, since there is no copy of it that a second one would join.
-with open as (
-    delete from handoff
-    where attempt_id = any($1::uuid[]) and settle_at is null and unknown_at <= clock_timestamp() - $2::interval
-    returning *
-), tried as (
-    insert into attempt (order_id, id, notification_id, number, provider, begun_at, ended_at, outcome, settled_by)
-    select order_id, attempt_id, notification_id, number, provider, begun_at, clock_timestamp(), 'unknown', 'resend' from open
-), back as (
-    update notification n set status = 'New', rank = 0, status_at = $3
-    from open p where n.order_id = p.order_id and n.id = p.notification_id and n.rank = 10
-    returning n.order_id, n.id, n.creator
-), told as (
-    insert into webhook_event (webhook_id, type, order_id, notification_id, status, at)
-    select h.id, 'message.changed', b.order_id, b.id, 'New', $3
-    from back b join webhook h on h.creator = b.creator and h.disabled_at is null and 'message.changed' = any(h.events)
-)
-insert into ready (notification_id, order_id, creator, channel, lane, domain, ready_at, expires_at, tries, daytime)
-select p.notification_id, p.order_id, p.creator, p.channel, p.lane, p.domain, $3, p.expires_at, p.number, p.daytime
-from open p join back b on b.id = p.notification_id
-on conflict (notification_id) do nothing
-returning notification_id;

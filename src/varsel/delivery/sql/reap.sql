@@ -123,9 +123,13 @@ limit 500;
 update handoff set settle_at = null where attempt_id = any($1::uuid[]) and unknown_at is not null;
 
 -- name: resend
--- Settle unknown handoffs by sending again, through the same provider: the attempt is written down, the message waits again.
+-- Unknown handoffs are sent again: the attempt is written down, and the message waits again. By rule through the same provider, which
+-- may know the first copy; where the provider says that it has none ($3: long enough after they became unknown), through any.
 with open as (
-    delete from handoff where attempt_id = any($1::uuid[]) and unknown_at is not null returning *
+    delete from handoff
+    where attempt_id = any($1::uuid[]) and unknown_at is not null
+        and ($3::interval is null or (settle_at is null and unknown_at <= clock_timestamp() - $3::interval))
+    returning *
 ), tried as (
     insert into attempt (order_id, id, notification_id, number, provider, begun_at, ended_at, outcome, settled_by)
     select order_id, attempt_id, notification_id, number, provider, begun_at, clock_timestamp(), 'unknown', 'resend' from open
@@ -139,6 +143,8 @@ with open as (
     from back b join webhook h on h.creator = b.creator and h.disabled_at is null and 'message.changed' = any(h.events)
 )
 insert into ready (notification_id, order_id, creator, channel, lane, domain, ready_at, expires_at, tries, daytime, provider)
-select p.notification_id, p.order_id, p.creator, p.channel, p.lane, p.domain, $2, p.expires_at, p.number, p.daytime, p.provider
+select p.notification_id, p.order_id, p.creator, p.channel, p.lane, p.domain, $2, p.expires_at, p.number, p.daytime,
+    case when $3::interval is null then p.provider end
 from open p join back b on b.id = p.notification_id
-on conflict (notification_id) do nothing;
+on conflict (notification_id) do nothing
+returning notification_id;
