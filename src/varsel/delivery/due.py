@@ -20,7 +20,7 @@ import structlog
 
 from varsel.delivery.fallback import keep_in_reserve, other_way
 from varsel.delivery.finish import finish
-from varsel.delivery.groups import ASKING, LARGE, Shares, group_of, registers_for
+from varsel.delivery.groups import ASKING, LARGE, Shares, group_of, origin_of, registers_for
 from varsel.delivery.lowwater import LowWater
 from varsel.delivery.model import LEASE, Addressee, DueOrder, Kind, Planned, due_order
 from varsel.delivery.plan import direct_addressees, plan
@@ -408,12 +408,14 @@ class DueOrders:
             if content is None:
                 return
             condition = content.condition_endpoint
-            addressees = None if condition else await run(direct_addressees, order, content)
-            if addressees is not None:
+            addressees = await run(direct_addressees, order, content)
+            if addressees is not None and not condition:
                 await self._keep(order, content, addressees, [], run)
                 return
-            group, registers = group_of(order, content), registers_for(order, content)
-            del content
+            direct = addressees is not None
+            registers = await run(registers_for, order, content)
+            del content, addressees
+        group = origin_of(condition) if condition else registers
         if not self._move(order, group):
             await self._put_back(order, order.tries, asked=order.asked, after=timedelta(seconds=_CROWDED))
             return
@@ -421,15 +423,14 @@ class DueOrders:
             async with self._turn(group):
                 if not await self._may_go(order, condition):
                     return
-        async with self._large:
-            content = await self._content(order)
-            if content is None:
-                return
-            addressees = await run(direct_addressees, order, content)
-            if addressees is not None:
-                await self._keep(order, content, addressees, [], run)
-                return
-            del content
+        if direct:
+            async with self._large:
+                content = await self._content(order)
+                if content is not None:
+                    addressees = await run(direct_addressees, order, content)
+                    assert addressees is not None
+                    await self._keep(order, content, addressees, [], run)
+            return
         # One at a time of those that ask the same registers.
         async with self._turn(f"large {registers}", 1):
             async with self._large:
